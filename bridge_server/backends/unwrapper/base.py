@@ -1,0 +1,57 @@
+"""UV unwrapping: cutting a mesh into charts and packing them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from bridge_server.backends.table import BackendKind
+from bridge_server.run import Run
+from bridge_server.values.mesh import Mesh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnwrapSettings:
+    """How charts are cut and packed."""
+
+    resolution_px: int
+    padding_px: int
+    texels_per_m: float
+    """Wanted texel density; 0 lets the packer fill the square."""
+    time_limit_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Atlas:
+    """Charts in the unit square."""
+
+    vertices: Int32[np.ndarray, "corners"]
+    """For each new vertex the mesh vertex it was split from."""
+    faces: Int32[np.ndarray, "faces 3"]
+    """Same faces in the same order, into the new vertices."""
+    uvs: Float32[np.ndarray, "corners 2"]
+    charts: Int32[np.ndarray, "faces"]
+    method: str
+    """Which implementation served in the end (a time-out may have handed over to a simpler one)."""
+
+
+class Unwrapper(Protocol):
+    """Makes atlases."""
+
+    @property
+    def identity(self) -> str:
+        """Name and version, for the cache key."""
+
+    def unwrap(self, mesh: Mesh, settings: UnwrapSettings, run: Run) -> Atlas:
+        """No overlap, every face in a chart. Raises ``StageFailed`` where the mesh cannot be unwrapped."""
+
+
+UNWRAPPERS: BackendKind[Unwrapper] = BackendKind(
+    name="unwrapper",
+    table={
+        "xatlas": "bridge_server.backends.unwrapper.xatlas:XatlasUnwrapper",
+        "planar": "bridge_server.backends.unwrapper.planar:PlanarUnwrapper",
+    },
+    entry_point_group="open3dforge.unwrappers",
+)

@@ -1,0 +1,1 @@
+"""The nouns: frozen, slotted dataclasses over read-only arrays. Operations return new values."""

@@ -1,0 +1,41 @@
+"""Simple collision: closed convex pieces that Unreal reads by name."""
+
+import enum
+from dataclasses import dataclass
+
+from bridge_server.values.base import Value
+from bridge_server.values.mesh import Mesh
+
+
+class CollisionShape(enum.StrEnum):
+    """Kind of primitive; decides the prefix of its node name."""
+
+    CONVEX = "convex"
+    BOX = "box"
+    SPHERE = "sphere"
+    CAPSULE = "capsule"
+
+    @property
+    def prefix(self) -> str:
+        """Unreal's name prefix: UCX, UBX, USP or UCP."""
+        return {"convex": "UCX", "box": "UBX", "sphere": "USP", "capsule": "UCP"}[self.value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollisionPiece(Value):
+    """One closed convex mesh."""
+
+    shape: CollisionShape
+    mesh: Mesh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collision(Value):
+    """All pieces of an asset, and how well they hold it."""
+
+    pieces: tuple[CollisionPiece, ...]
+    containment: float
+    """Share of surface samples of the low poly that lie inside a piece (tolerance: 1 % of the diagonal)."""
+    excess_volume: float
+    """Volume of the pieces over that of the low poly, minus 1; NaN where the low poly is open."""
+    method: str
