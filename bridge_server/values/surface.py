@@ -7,7 +7,7 @@ fields look their cells up.
 
 import abc
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -34,6 +34,7 @@ class SurfacePlaces:
     barycentrics: Float32[np.ndarray, "points 3"]
 
 
+@runtime_checkable
 class Locate(Protocol):
     """Finds, for each point, the nearest place on a mesh given by its arrays."""
 
