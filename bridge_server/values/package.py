@@ -49,6 +49,10 @@ class ExportedFiles(Value):
 
     asset_name: str
     """Without prefix, e.g. ``CoffeeCup``."""
+    target: str = "ue5"
+    """Where the files are meant for: ue5, unity_hdrp, godot, blender or web."""
+    collision_names: tuple[str, ...] = ()
+    """Node name of each collision piece in the mesh files; empty where the target takes none."""
     files: tuple[PackageFile, ...]
 
 
