@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageCms, ImageFile
 
 from bridge_server.errors import InputError
+from bridge_server.stages import load_mesh_formats
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.image import Photo, View
 from bridge_server.values.source import MeshSource
@@ -23,7 +24,6 @@ GREATEST_AREA_PX = 100_000_000
 KEPT_EDGE_PX = 4096
 """Larger photos are reduced to this edge: no map or grid of ours resolves more."""
 
-MESH_EXTENSIONS = (".glb", ".obj", ".ply", ".stl")
 KNOWN_FORMATS = "PNG, JPEG, WebP, TIFF, BMP and GIF"
 _SAVE_AGAIN = "Open it in an image editor and save it again as PNG or JPEG."
 _ORIENTATION_TAG = 0x0112
@@ -71,21 +71,11 @@ def decode_photo(data: bytes, name: str, view: View) -> Photo:
 
 
 def read_mesh_source(data: bytes, name: str, companions: Iterable[tuple[str, bytes]] = ()) -> MeshSource:
-    """Take in a mesh file with the files it refers to; the geometry itself is read by the stage ``load_mesh``.
+    """Take in a mesh file with the files it refers to, after a first look at what it claims to be.
 
-    Raises ``InputError`` where the file is empty or its extension names no format that can be read.
+    Raises ``InputError`` whose subject is ``name``.
     """
-    if not data:
-        raise InputError("the file is empty.", subject=name, remedy="Export the mesh again.")
-    suffix = "." + name.rpartition(".")[2].lower() if "." in name else ""
-    if suffix not in MESH_EXTENSIONS:
-        known = ", ".join(MESH_EXTENSIONS)
-        raise InputError(
-            f"the extension {suffix or '(none)'} is no mesh format that can be read.",
-            subject=name,
-            remedy=f"Known are {known}.",
-        )
-    return MeshSource(name=name, data=data, companions=tuple(companions))
+    return load_mesh_formats.read_mesh_source(name, data, tuple(companions))
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,7 +239,8 @@ def test_every_cut_and_flipped_byte_gives_a_photo_or_an_input_error() -> None:
 
 
 def test_mesh_source_is_judged_by_extension() -> None:
-    assert read_mesh_source(b"solid", "A.STL").name == "A.STL"
+    stl = bytes(80) + struct.pack("<I", 1) + struct.pack("<12fH", *range(12), 0)
+    assert read_mesh_source(stl, "A.STL").name == "A.STL"
     for data, name in ((b"x", "model.xyz"), (b"", "model.glb"), (b"x", "model")):
         with pytest.raises(InputError) as caught:
             read_mesh_source(data, name)
