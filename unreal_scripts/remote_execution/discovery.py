@@ -208,9 +208,7 @@ def diagnosis(endpoint: Endpoint, seconds: float) -> str:
     everywhere = (
         ""
         if sys.platform == "win32"
-        else (
-            " On Linux and macOS set 'Multicast Bind Address' to 0.0.0.0: bound to 127.0.0.1 it hears nobody."
-        )
+        else (" On Linux and macOS set 'Multicast Bind Address' to 0.0.0.0: bound to 127.0.0.1 it hears nobody.")
     )
     reach = "on this machine" if endpoint.time_to_live == 0 else "in the local network"
     return (
