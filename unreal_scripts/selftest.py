@@ -73,12 +73,14 @@ class Report:
             f"Open3DForge self-test: {'PASSED' if self.passed else 'FAILED'}",
             f"Unreal {self.engine}, {self.system}",
         ]
-        for trial in self.trials:
-            lines.append(f"[{'ok' if trial.passed else 'FAILED'}] {trial.name} ({trial.seconds:.2f} s): {trial.detail}")
+        lines += [
+            f"[{'ok' if trial.passed else 'FAILED'}] {trial.name} ({trial.seconds:.2f} s): {trial.detail}"
+            for trial in self.trials
+        ]
         return "\n".join(lines) + "\n"
 
 
-def demand(condition: bool, message: str) -> None:  # noqa: FBT001
+def demand(condition: bool, message: str) -> None:
     """Fail the trial with a message."""
     if not condition:
         raise AssertionError(message)
