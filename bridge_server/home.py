@@ -7,7 +7,7 @@ HOME_VARIABLE = "OPEN3DFORGE_HOME"
 
 
 def data_home() -> Path:
-    """The data folder: ``OPEN3DFORGE_HOME`` where set, else the user's data folder of this system. May not exist yet."""
+    """``OPEN3DFORGE_HOME`` where set, else the user's data folder of this system. May not exist yet."""
     chosen = os.environ.get(HOME_VARIABLE, "").strip()
     if chosen:
         return Path(chosen).expanduser().resolve()

