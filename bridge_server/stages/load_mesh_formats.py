@@ -1,0 +1,165 @@
+"""Mesh files that can be read, and a first look at one before any work is queued."""
+
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from bridge_server.errors import InputError
+from bridge_server.values.base import Notice
+from bridge_server.values.source import MeshSource
+from bridge_server.values.surface_texture import MaterialTextures
+
+KNOWN_EXTENSIONS = (".glb", ".gltf", ".obj", ".ply", ".stl")
+MAX_FILE_BYTES = 4 << 30
+MAX_TRIANGLES = 20_000_000
+EXPORT_GLB = "Export it as GLB (binary glTF 2.0) from your 3D program."
+UNREADABLE_EXTENSIONS = {
+    "KHR_draco_mesh_compression": "Draco compression",
+    "EXT_meshopt_compression": "meshopt compression",
+    "KHR_meshopt_compression": "meshopt compression",
+}
+"""glTF extensions without which the geometry cannot be decoded here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawSurface:
+    """What a reader found, before anything is checked or welded. Numbers are as the file has them."""
+
+    positions: Float64[np.ndarray, "vertices 3"]
+    faces: Int64[np.ndarray, "faces 3"]
+    """May still hold degenerate faces, never an index out of range."""
+    corner_uvs: Float64[np.ndarray, "faces 3 2"] | None = None
+    """Origin top left."""
+    second_uvs: Float64[np.ndarray, "faces 3 2"] | None = None
+    corner_colors: Float64[np.ndarray, "faces 3 4"] | None = None
+    """Linear light."""
+    face_materials: Int64[np.ndarray, "faces"] | None = None
+    materials: tuple[MaterialTextures, ...] = (MaterialTextures(),)
+    notices: list[Notice] = field(default_factory=list)
+
+
+def extension_of(name: str) -> str:
+    """Lower-case extension with its dot; raises ``InputError`` where no reader knows it."""
+    extension = PurePosixPath(name.replace("\\", "/")).suffix.lower()
+    if extension == ".fbx":
+        raise InputError(
+            "FBX is a closed format that this server does not read.",
+            subject=name,
+            reason="MESH_FORMAT_UNKNOWN",
+            remedy=EXPORT_GLB,
+        )
+    if extension not in KNOWN_EXTENSIONS:
+        known = ", ".join(e[1:].upper() for e in KNOWN_EXTENSIONS)
+        raise InputError(
+            f"no mesh format is known by the extension {extension!r}; known are {known}.",
+            subject=name,
+            reason="MESH_FORMAT_UNKNOWN",
+            remedy=EXPORT_GLB,
+        )
+    return extension
+
+
+def read_mesh_source(name: str, data: bytes, companions: tuple[tuple[str, bytes], ...] = ()) -> MeshSource:
+    """Take a mesh file in after a look at its name, size and head; geometry is read by the ``load_mesh`` stage.
+
+    Raises ``InputError`` for an unknown extension, an empty or oversized file, content that is not what the
+    extension says, and GLB files that are truncated or compressed by an extension that is not read here.
+    """
+    extension = extension_of(name)
+    if not data:
+        raise refused(name, "the file is empty.", "MESH_EMPTY")
+    if len(data) > MAX_FILE_BYTES:
+        raise refused(name, f"the file is larger than {MAX_FILE_BYTES >> 30} GiB.", "MESH_TOO_LARGE", SPLIT_REMEDY)
+    if extension == ".glb":
+        glb_chunks(name, data)
+    elif extension == ".gltf":
+        gltf_document(name, data)
+    elif extension == ".ply" and data.lstrip()[:3] != b"ply":
+        raise refused(name, "the file does not begin as a PLY file does.", "MESH_UNREADABLE")
+    elif extension == ".obj" and b"\0" in data[:4096]:
+        raise refused(name, "the file holds binary data, but OBJ is text.", "MESH_UNREADABLE")
+    return MeshSource(name=name, data=data, companions=companions)
+
+
+SPLIT_REMEDY = f"Reduce it below {MAX_TRIANGLES // 1_000_000} million triangles or split it."
+
+
+def refused(name: str, message: str, reason: str, remedy: str = EXPORT_GLB) -> InputError:
+    """An ``InputError`` about this file."""
+    return InputError(message, subject=name, reason=reason, remedy=remedy)
+
+
+def check_triangle_count(name: str, count: int) -> None:
+    """Raise where a file announces more triangles than anyone can want, before memory is spent on them."""
+    if count > MAX_TRIANGLES:
+        raise refused(name, f"{count:,} triangles are over the limit.", "MESH_TOO_LARGE", SPLIT_REMEDY)
+
+
+def glb_chunks(name: str, data: bytes) -> tuple[dict[str, object], memoryview]:
+    """JSON document and binary chunk of a GLB container (glTF 2.0 specification, section 4)."""
+    if data[:4] != b"glTF":
+        what = "text" if _looks_like_text(data[:512]) else "something else"
+        raise refused(name, f"the file is named GLB but holds {what}.", "MESH_UNREADABLE")
+    if len(data) < 20:
+        raise refused(name, "the file ends within its header.", "MESH_TRUNCATED")
+    version, length = struct.unpack_from("<II", data, 4)
+    if version != 2:
+        raise refused(name, f"it is glTF version {version}; only version 2 is read.", "MESH_UNREADABLE")
+    if length > len(data):
+        raise refused(
+            name, f"the file is truncated: {len(data):,} of {length:,} bytes are there.", "MESH_TRUNCATED",
+            "Copy or upload the file again.",
+        )  # fmt: skip
+    chunks: dict[bytes, memoryview] = {}
+    at, view = 12, memoryview(data)
+    while at + 8 <= length:
+        size, kind = struct.unpack_from("<I4s", data, at)
+        if at + 8 + size > length:
+            raise refused(name, "a chunk runs past the end of the file.", "MESH_TRUNCATED")
+        chunks.setdefault(kind, view[at + 8 : at + 8 + size])
+        at += 8 + size + (-size) % 4
+    if b"JSON" not in chunks:
+        raise refused(name, "the file has no JSON chunk.", "MESH_UNREADABLE")
+    return gltf_document(name, bytes(chunks[b"JSON"])), chunks.get(b"BIN\0", memoryview(b""))
+
+
+def gltf_document(name: str, text: bytes) -> dict[str, object]:
+    """Parse the JSON part and refuse what needs an unknown way of compression."""
+    try:
+        document = json.loads(text.rstrip(b"\0 "))
+    except (ValueError, RecursionError) as error:
+        raise refused(name, f"its JSON cannot be parsed ({error}).", "MESH_UNREADABLE") from error
+    if not isinstance(document, dict) or not isinstance(document.get("asset"), dict):
+        raise refused(name, "its JSON is not a glTF document.", "MESH_UNREADABLE")
+    if not str(document["asset"].get("version", "")).startswith("2."):
+        raise refused(name, "only glTF version 2 is read.", "MESH_UNREADABLE")
+    required = document.get("extensionsRequired", [])
+    for extension in required if isinstance(required, list) else []:
+        if extension in UNREADABLE_EXTENSIONS:
+            raise refused(
+                name,
+                f"it needs {UNREADABLE_EXTENSIONS[extension]} ({extension}), which is not read here.",
+                "MESH_COMPRESSED",
+                "Export it again without mesh compression.",
+            )
+    return document
+
+
+def companion(source: MeshSource, path: str) -> bytes | None:
+    """Bytes of a file that the mesh file refers to: by its path, else by its bare name, case aside."""
+    wanted = PurePosixPath(path.replace("\\", "/"))
+    for known, data in source.companions:
+        if PurePosixPath(known.replace("\\", "/")) == wanted:
+            return data
+    for known, data in source.companions:
+        if PurePosixPath(known.replace("\\", "/")).name.lower() == wanted.name.lower():
+            return data
+    return None
+
+
+def _looks_like_text(head: bytes) -> bool:
+    return all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
