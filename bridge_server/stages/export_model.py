@@ -83,11 +83,6 @@ def hull_meshes(collision: Collision, names: tuple[str, ...], placement: Placeme
     )
 
 
-def collision_names(mesh_name: str, collision: Collision) -> tuple[str, ...]:
-    """Unreal's names: prefix of the shape, the visible mesh's name, a number."""
-    return tuple(f"{piece.shape.prefix}_{mesh_name}_{number:02d}" for number, piece in enumerate(collision.pieces))
-
-
 def corner_points(mesh: RenderMesh) -> Mesh:
     """The mesh with its seams closed, as formats want it that keep points and corners apart."""
     count = int(mesh.welded.max()) + 1 if len(mesh.welded) else 0

@@ -14,6 +14,7 @@ class FileRole(enum.StrEnum):
     MESH_LOD = "mesh_lod"
     MESH_FBX = "mesh_fbx"
     MESH_OBJ = "mesh_obj"
+    COLLISION = "collision"
     MATERIAL_LIBRARY = "material_library"
     BASE_COLOR = "base_color"
     NORMAL_DIRECTX = "normal_directx"
@@ -64,3 +65,5 @@ class Pictures(Value):
     turntable_webp: bytes
     thumbnail_png: bytes
     """256 px, for lists."""
+    comparison_png: bytes = b""
+    """High poly, triangles and result side by side, for the report; empty where none was made."""

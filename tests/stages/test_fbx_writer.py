@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from bridge_server.stages.export_model import MaterialFiles, Model, collision_names, hull_meshes, render_mesh
+from bridge_server.stages.export_files import ExportTarget, collision_names
+from bridge_server.stages.export_model import MaterialFiles, Model, hull_meshes, render_mesh
 from bridge_server.stages.fbx_nodes import FOOTER_END, HEADER, node, write_file
 from bridge_server.stages.fbx_writer import write_fbx
 from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
@@ -28,7 +29,7 @@ def _model(mesh) -> Model:
     collision = Collision(pieces=pieces, containment=1.0, excess_volume=0.0, method="test")
     return Model(
         meshes=(render_mesh("SM_Crate", mesh, PLACEMENT),),
-        hulls=hull_meshes(collision, collision_names("SM_Crate", collision), PLACEMENT),
+        hulls=hull_meshes(collision, collision_names(ExportTarget.UE5, "SM_Crate", collision), PLACEMENT),
         material=MaterialFiles(name="MI_Crate", base_color_path="T_Crate_BC.png", normal_path="T_Crate_N.png"),
     )
 

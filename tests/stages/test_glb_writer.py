@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import trimesh
 
+from bridge_server.stages.export_files import ExportTarget, collision_names
 from bridge_server.stages.export_model import (
     HullMesh,
     MaterialFiles,
     Model,
-    collision_names,
     hull_meshes,
     render_mesh,
 )
@@ -61,7 +61,7 @@ def _load(data: bytes) -> trimesh.Scene:
 )
 def test_validator_finds_nothing_and_trimesh_reads_the_same(mesh):
     collision = _collision()
-    names = collision_names("SM_Crate", collision)
+    names = collision_names(ExportTarget.UE5, "SM_Crate", collision)
     assert names == ("UCX_SM_Crate_00", "UBX_SM_Crate_01", "USP_SM_Crate_02")
     model = Model(
         meshes=(render_mesh("SM_Crate", mesh, PLACEMENT),),
