@@ -53,7 +53,7 @@ class Weights:
     licence: str
     source: PackageSource
     alternative: str
-    """Where its authors publish it; ``./forge models pull NAME --from FILE`` takes a file from there when it verifies."""
+    """Where its authors publish it; ``./forge models pull NAME --from FILE`` takes it when it verifies."""
     default: bool = False
     """Fetched when the installation is set up."""
 

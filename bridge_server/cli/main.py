@@ -1,12 +1,13 @@
 """The ``forge`` command: all commands, and the one place where errors become messages and exit codes."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import typer
 from typer.exceptions import TyperException
 
-from bridge_server.cli import models, output
+from bridge_server.cli import check, demo, development, jobs, models, output, presets, serve, submit
 from bridge_server.cli.exit_codes import ExitCode, code_of
 from bridge_server.errors import ForgeError, InputError
 
@@ -18,6 +19,31 @@ app = typer.Typer(
     help="A photo, or a raw mesh, becomes a finished Unreal Engine asset.",
     epilog="Start with: ./forge demo",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    function: Callable[..., None]
+    example: str
+    settings: dict[str, bool] | None = None
+
+
+_COMMANDS = {
+    "demo": _Command(demo.demo, "./forge demo --set decimate.triangle_count=5000"),
+    "serve": _Command(serve.serve, "./forge serve --port 50551"),
+    "submit": _Command(submit.submit, "./forge submit cup.png --view back=cup_back.png --name Cup --out packages"),
+    "jobs": _Command(jobs.jobs, "./forge jobs --state running"),
+    "watch": _Command(jobs.watch, "./forge watch JOB --out packages"),
+    "cancel": _Command(jobs.cancel, "./forge cancel JOB"),
+    "retry": _Command(jobs.retry, "./forge retry JOB --wait"),
+    "download": _Command(jobs.download, "./forge download JOB --out packages"),
+    "check": _Command(check.check, "./forge check out/export_Coffee_UE5.zip"),
+    "test": _Command(development.run_tests, "./forge test -m 'not slow' tests/values", development.PASS_THROUGH),
+    "bench": _Command(development.run_benchmark, "./forge bench", development.PASS_THROUGH),
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, epilog=f"Example: {_command.example}", context_settings=_command.settings)(_command.function)
+app.add_typer(presets.app, name="presets")
 app.add_typer(models.app, name="models")
 
 
