@@ -74,7 +74,7 @@ class ForgeClient:
         """The job as it stands."""
         return self.persist(lambda: self._call(self._jobs.GetJob, jobs_pb2.GetJobRequest(name=job_name(name)))).job
 
-    def list_jobs(self, states: Iterable[int], limit: int) -> list[jobs_pb2.Job]:
+    def list_jobs(self, states: Iterable[str], limit: int) -> list[jobs_pb2.Job]:
         """The newest jobs, page by page."""
         found: list[jobs_pb2.Job] = []
         token = ""

@@ -33,8 +33,6 @@ def jobs(
     as_json: options.AsJson = False,
 ) -> None:
     """List jobs, the newest first, or show one."""
-    from open3dforge.v1 import jobs_pb2
-
     from bridge_server.cli.connection import connected
     from bridge_server.cli.documents import document
 
@@ -42,7 +40,7 @@ def jobs(
         if job:
             found = [client.get_job(job)]
         else:
-            wanted = [jobs_pb2.JobState.Value(f"JOB_STATE_{item.name}") for item in state or []]
+            wanted = [f"JOB_STATE_{item.name}" for item in state or []]
             found = client.list_jobs(wanted, limit)
     if as_json:
         output.emit({"job": document(found[0])} if job else {"jobs": [document(item) for item in found]})
