@@ -1,0 +1,1 @@
+"""Packages: the folder and zip that leave the pipeline, their manifest, report and check."""
