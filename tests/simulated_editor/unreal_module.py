@@ -85,8 +85,6 @@ def implements(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 class UnrealObject:
     """Base of everything the module makes: properties by name, checked."""
 
-    __declared__: dict[str, Any] = {}
-    __unreal_name__ = ""
 
     def get_editor_property(self, name: str) -> Any:
         """Read a property; raises where this version has none of that name."""
@@ -233,7 +231,7 @@ def build(version: str) -> types.ModuleType:
         if members:
             body["__enum_members__"] = members
         for method, text in entry.get("methods", {}).items():
-            if not method.startswith("__"):
+            if not method.startswith("__") and not hasattr(UnrealObject, method):
                 body[method] = _method(name, method, text)
         cls = type(name, (base,), body)
         if members:
