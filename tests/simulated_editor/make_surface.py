@@ -24,6 +24,7 @@ def names_in_use() -> set[str]:
         for file in folder.rglob("*.py"):
             found |= set(re.findall(r"\bunreal\.([A-Za-z_]\w*)", file.read_text(encoding="utf-8")))
             found |= set(re.findall(r"\"([A-Z]\w+)\.[a-z_]\w*\"", file.read_text(encoding="utf-8")))
+            found |= set(re.findall(r"getattr\(unreal, \"(\w+)\"", file.read_text(encoding="utf-8")))
             found |= set(re.findall(r"enum_member\(\"(\w+)\"", file.read_text(encoding="utf-8")))
     return found
 

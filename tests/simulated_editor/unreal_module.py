@@ -85,7 +85,6 @@ def implements(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 class UnrealObject:
     """Base of everything the module makes: properties by name, checked."""
 
-
     def get_editor_property(self, name: str) -> Any:
         """Read a property; raises where this version has none of that name."""
         CLOCK.check_thread(f"{type(self).__name__}.{name}")
