@@ -1,14 +1,12 @@
 """Which server a command talks to, and how: address, transport security and token."""
 
 import ipaddress
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from bridge_server.errors import ConnectionFailed, InputError
 from bridge_server.home import data_home
 
-SERVER_SCHEMA = "open3dforge.server.v1"
 PLAIN, SECURE = "grpc://", "grpcs://"
 HOW_TO_START = "Start one with ./forge serve, or name one with --server host:port."
 
@@ -47,16 +45,12 @@ def find_endpoint(server: str, token: str, authority: Path | None) -> Endpoint:
 
 def _local_endpoint(token: str, authority: Path | None) -> Endpoint:
     """The server that announced itself in the data folder."""
-    file = data_home() / "server.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["schema"] != SERVER_SCHEMA:
-            raise ConnectionFailed(f"has schema {content['schema']!r}.", subject=str(file), remedy=HOW_TO_START)
-        return Endpoint(address=content["address"], tls=bool(content["tls"]), token=token, authority=authority)
-    except FileNotFoundError as error:
-        raise ConnectionFailed("no server runs on this machine.", remedy=HOW_TO_START) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConnectionFailed(f"cannot be read: {error}.", subject=str(file), remedy=HOW_TO_START) from error
+    from bridge_server.service.discovery import discover
+
+    found = discover(data_home())
+    if found is None:
+        raise ConnectionFailed("no server runs on this machine.", remedy=HOW_TO_START)
+    return Endpoint(address=found.address, tls=found.tls, token=token, authority=authority)
 
 
 def _host_of(address: str) -> str:
