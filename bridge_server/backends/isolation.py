@@ -1,10 +1,11 @@
 """Calls into native libraries that may crash, hang or never look up: in a child process, with a time limit.
 
 The child is a fresh interpreter, so a segmentation fault in it costs nothing but the call, and cancellation kills
-it within a tenth of a second. Arguments and results are pickled plain values and arrays. Start-up costs about
-0.3 s, so this is for calls that take longer than that or that cannot be trusted.
+it within a tenth of a second; it never outlives its parent. Arguments and results are pickled plain values and
+arrays. Start-up costs about 0.3 s, so this is for calls that take longer than that or that cannot be trusted.
 """
 
+import os
 import pickle
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bridge_server.backends.lifeline import die_with_parent, hold_lifeline
 from bridge_server.errors import ForgeError, StageFailed, WorkerDied
 from bridge_server.run import Run
 
 POLL_S = 0.05
+MODULE = "bridge_server.backends.isolation"
 
 
 def call_isolated(
@@ -37,8 +40,8 @@ def call_isolated(
         started = time.monotonic()
         with log.open("wb") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "bridge_server.backends.isolation", str(request), str(response)],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", MODULE, str(request), str(response), str(os.getpid())],
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
             )
@@ -56,6 +59,8 @@ def call_isolated(
             if child.poll() is None:
                 child.kill()
                 child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
         if child.returncode != 0 or not response.exists():
             tail = log.read_bytes()[-2000:].decode("utf-8", "replace").strip().splitlines()
             last = tail[-1] if tail else "no output"
@@ -83,4 +88,6 @@ def _serve(request: Path, response: Path) -> None:
 
 
 if __name__ == "__main__":
+    die_with_parent(int(sys.argv[3]))
+    hold_lifeline(sys.stdin.fileno())
     _serve(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -27,6 +27,9 @@ from bridge_server.values.texture import AoMap
 from tests.shapes import box, painted
 
 
+DEAF = ("hang", "hold the lock")
+
+
 class Mood(enum.StrEnum):
     CALM = "calm"
     LIVELY = "lively"
@@ -164,6 +167,10 @@ class ToyBakeAo(Stage):
                 raise MemoryError
             case "hang":
                 time.sleep(self.seconds)
+            case "hold the lock":
+                import ctypes
+
+                ctypes.PyDLL(None).sleep(int(self.seconds))  # native code that keeps Python's lock
             case "exit":
                 os._exit(3)
             case "exit once" if calls == 1:
@@ -185,10 +192,10 @@ class ToyBakeAo(Stage):
 
                 subprocess.run([sys.executable, "-c", "pass"], check=True)
                 call_isolated("tests.pipeline.toy:sleep_and_tell", self.folder, run=run, time_limit_s=60.0)
-        steps = max(1, int(self.seconds / 0.02)) if self.conduct != "hang" else 1
+        steps = max(1, int(self.seconds / 0.02)) if self.conduct not in DEAF else 1
         for step in range(steps):
             run.checkpoint(step / steps, f"step {step}")
-            if self.seconds and self.conduct != "hang":
+            if self.seconds and self.conduct not in DEAF:
                 time.sleep(0.02)
         return AoMap(pixels=np.full((self.size, self.size), self.level, np.uint8))
 
