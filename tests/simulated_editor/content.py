@@ -326,7 +326,7 @@ def reload_packages(_cls: Any, packages: list[UnrealObject], mode: Any) -> tuple
     return True, ""
 
 
-# --- paths, versions, source control, logging ---------------------------------------------------------------------------
+# --- paths, versions, source control, logging ----------------------------------------------------------------
 
 
 @implements("Paths.project_content_dir")
