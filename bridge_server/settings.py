@@ -22,6 +22,7 @@ SHIPPED_FILE = Path(__file__).resolve().parents[1] / "configs" / "server.toml"
 PREFIX = "OPEN3DFORGE_"
 SHORTEST_TOKEN = 16
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,10 @@ class Settings:
     workers: Annotated[int, Bounds(0, 256)] = 0
     """Worker processes for stages; 0: one for each concurrent job."""
     memory_budget_mib: Annotated[int, Bounds(0, 16 * MIB)] = 0
-    """Memory the worker processes may keep for loaded models; 0: half of what the machine has."""
-    cancel_grace_s: Annotated[float, Bounds(0.1, 600)] = 5.0
+    """Memory all worker processes together may keep between stages, for loaded models; 0: 2 GiB each."""
+    store_gib: Annotated[int, Bounds(1, MIB)] = 50
+    """How large the store of stage results may grow; what was unused for longest goes first."""
+    cancel_grace_s: Annotated[float, Bounds(0.1, 600)] = 2.0
     """Seconds a stage may take to notice that it is cancelled before its process is ended."""
     gpu_seconds_a_day: Annotated[float, Bounds(0, 86_400_000)] = 0.0
     """GPU seconds a user may spend a day; 0: unlimited."""

@@ -25,7 +25,7 @@ SETTING_TYPE_TEXT: SettingType
 SETTING_TYPE_JSON: SettingType
 
 class Preset(_message.Message):
-    __slots__ = ("name", "description", "asset_type", "quality", "generator", "shipped", "document")
+    __slots__ = ("name", "description", "asset_type", "quality", "generator", "shipped", "document", "problem")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     ASSET_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class Preset(_message.Message):
     GENERATOR_FIELD_NUMBER: _ClassVar[int]
     SHIPPED_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     asset_type: _jobs_pb2.AssetType
@@ -40,7 +41,8 @@ class Preset(_message.Message):
     generator: str
     shipped: bool
     document: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., asset_type: _Optional[_Union[_jobs_pb2.AssetType, str]] = ..., quality: _Optional[str] = ..., generator: _Optional[str] = ..., shipped: _Optional[bool] = ..., document: _Optional[str] = ...) -> None: ...
+    problem: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., asset_type: _Optional[_Union[_jobs_pb2.AssetType, str]] = ..., quality: _Optional[str] = ..., generator: _Optional[str] = ..., shipped: _Optional[bool] = ..., document: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class ListPresetsRequest(_message.Message):
     __slots__ = ()
@@ -65,10 +67,12 @@ class GetPresetResponse(_message.Message):
     def __init__(self, preset: _Optional[_Union[Preset, _Mapping]] = ...) -> None: ...
 
 class SavePresetRequest(_message.Message):
-    __slots__ = ("document",)
+    __slots__ = ("document", "overwrite")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITE_FIELD_NUMBER: _ClassVar[int]
     document: str
-    def __init__(self, document: _Optional[str] = ...) -> None: ...
+    overwrite: bool
+    def __init__(self, document: _Optional[str] = ..., overwrite: _Optional[bool] = ...) -> None: ...
 
 class SavePresetResponse(_message.Message):
     __slots__ = ("preset",)
