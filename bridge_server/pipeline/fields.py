@@ -75,9 +75,12 @@ class FieldDescription:
         number = _number(value, whole=self.type == "int")
         if number is None:
             raise ValueError(f"must be {self._wanted()}, not {value!r}")
+        self._refuse_outside(number)
+        return number
+
+    def _refuse_outside(self, number: float) -> None:
         if self.low is not None and self.high is not None and not self.low <= number <= self.high:
             raise ValueError(f"must lie between {self.low:.10g} and {self.high:.10g}, not {number:.10g}")
-        return number
 
     def _accept_tuple(self, value: object) -> tuple[float, ...]:
         count = int(self.type.removeprefix("float"))
@@ -85,6 +88,8 @@ class FieldDescription:
         found = tuple(number for number in numbers if number is not None)
         if len(found) != count or len(numbers) != count:
             raise ValueError(f"must be {self._wanted()}, not {value!r}")
+        for number in found:
+            self._refuse_outside(number)
         return found
 
     def _wanted(self) -> str:

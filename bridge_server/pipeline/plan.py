@@ -1,11 +1,13 @@
 """A plan: the stages in order with the backends that will serve them, checked before any model loads."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge_server.backends.table import Backend, BackendKind
 from bridge_server.errors import BackendUnavailable, ForgeError, PlanError
+from bridge_server.pipeline.document import refuse
+from bridge_server.pipeline.fields import fields_of
 from bridge_server.pipeline.preset import StageSpec
 from bridge_server.pipeline.recipe import Recipe
 from bridge_server.pipeline.record import StageNotice
@@ -110,7 +112,13 @@ def _filled(stage: Stage, recipe: Recipe) -> Stage:
         wanted = {name: number for name, number in recipe.quality.numbers().items() if name not in said}
     elif stage.name == "export":
         wanted = {"asset_name": recipe.asset_name}
-    known = {field.name for field in fields(stage)}
+    known, problems = fields_of(type(stage)), []
+    for name in [name for name in wanted if name in known]:
+        try:
+            known[name].accept(wanted[name])
+        except ValueError as error:
+            problems.append(f"{stage.name}.{name}: {error}")
+    refuse(problems, f"quality {recipe.quality.name!r}")
     return replace(stage, **{name: content for name, content in wanted.items() if name in known})
 
 

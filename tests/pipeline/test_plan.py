@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import pytest
 
-from bridge_server.errors import BackendUnavailable, PlanError
+from bridge_server.errors import BackendUnavailable, PlanError, PresetError
 from bridge_server.pipeline.plan import make_plan
 from bridge_server.pipeline.preset import StageSpec
 from bridge_server.pipeline.recipe import Recipe
@@ -13,7 +13,7 @@ from bridge_server.stages.stage import Stage
 from bridge_server.values.mesh import LowPoly
 from bridge_server.values.package import ExportedFiles
 from bridge_server.values.placement import Placement
-from tests.pipeline.toy import REGISTRY, STAGES, toy_recipe, toy_registry
+from tests.pipeline.toy import QUALITY, REGISTRY, STAGES, toy_recipe, toy_registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,13 @@ def test_quality_and_name_are_filled_in() -> None:
     assert steps["generate"].resolution == 64  # type: ignore[attr-defined]
     assert steps["generate"].shape_steps == 77  # type: ignore[attr-defined]
     assert steps["export"].asset_name == "Toy"  # type: ignore[attr-defined]
+
+
+def test_a_quality_that_the_generator_cannot_take_is_refused() -> None:
+    recipe = replace(toy_recipe(), quality=replace(QUALITY, shape_steps=101))
+    with pytest.raises(PresetError, match=r"generate\.shape_steps: must lie between 1 and 100, not 101") as caught:
+        make_plan(recipe, {"photos"}, registry=REGISTRY)
+    assert caught.value.subject == "quality 'balanced'"
 
 
 def test_a_slot_that_nobody_wrote_is_refused_by_name() -> None:

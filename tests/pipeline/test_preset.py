@@ -131,6 +131,7 @@ def test_overrides_are_read_by_the_type_of_their_field() -> None:
         ("matte.softness=nan", "must be a number, not nan"),
         ("matte.keep=maybe", "must be true or false, not 'maybe'"),
         ("matte.mood=angry", "must be one of calm, lively, not 'angry'"),
+        ("matte.tint=1,2,0", "must lie between 0 and 1, not 2"),
         ("matte.tint=1,2", "must be 3 numbers"),
         ("matte.tint=1,a,2", "must be 3 numbers, not '1,a,2'"),
         ("backends.engine=v8", "there is no kind of backend 'engine'"),

@@ -26,7 +26,6 @@ from bridge_server.values.source import MeshSource
 from bridge_server.values.texture import AoMap
 from tests.shapes import box, painted
 
-
 DEAF = ("hang", "hold the lock")
 
 
@@ -52,7 +51,7 @@ class ToyMatte(Stage):
     """How it feels."""
     keep: bool = True
     """Whether to keep."""
-    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    tint: Annotated[tuple[float, float, float], Range(0.0, 1.0)] = (1.0, 1.0, 1.0)
     """A colour."""
 
     def __call__(self, run: Run, *, photos: Photos) -> Cutouts:
