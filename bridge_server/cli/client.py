@@ -22,6 +22,8 @@ from bridge_server.cli.remote_errors import Disconnected, translate
 from bridge_server.errors import ConnectionFailed
 
 CALL_LIMIT_S = 30.0
+CREATE_LIMIT_S = 300.0
+"""The server reads every input before it answers."""
 CONNECT_LIMIT_S = 5.0
 PATIENCE_S = 120.0
 """How long a watch or a transfer tries to reach a server that it had reached before."""
@@ -68,7 +70,7 @@ class ForgeClient:
     def create_job(self, request_id: str, spec: jobs_pb2.JobSpec) -> jobs_pb2.Job:
         """Queue a job; safe to repeat, so a broken connection is tried again."""
         request = jobs_pb2.CreateJobRequest(request_id=request_id, spec=spec)
-        return self.persist(lambda: self._call(self._jobs.CreateJob, request)).job
+        return self.persist(lambda: self._call(self._jobs.CreateJob, request, CREATE_LIMIT_S)).job
 
     def get_job(self, name: str) -> jobs_pb2.Job:
         """The job as it stands."""
@@ -157,9 +159,9 @@ class ForgeClient:
         except grpc.RpcError as error:
             raise translate(error, self.endpoint.address) from error
 
-    def _call(self, method: Callable[..., T], request: object) -> T:
+    def _call(self, method: Callable[..., T], request: object, limit_s: float = CALL_LIMIT_S) -> T:
         with self.translated():
-            return method(request, timeout=CALL_LIMIT_S, metadata=self.metadata)
+            return method(request, timeout=limit_s, metadata=self.metadata)
 
 
 class _Pauses:

@@ -64,7 +64,7 @@ def parse_inputs(file: Path | None, views: Sequence[str]) -> Inputs:
         photos[View.FRONT] = file
     if not photos:
         raise InputError("no file is given.", remedy="Example: ./forge submit cup.png --wait")
-    return Inputs(photos=tuple(photos.items()))
+    return Inputs(photos=tuple((view, photos[view]) for view in _VIEWS if view in photos))
 
 
 def parse_overrides(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:

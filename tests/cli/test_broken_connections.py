@@ -17,6 +17,11 @@ from bridge_server.errors import ConnectionFailed, InputError, NotFound, StoreEr
 from tests.cli.broken_server import EVENTS, PACKAGE, BrokenServer, serve
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "FIRST_PAUSE_S", 0.01)
+
+
 @pytest.fixture
 def servicer() -> BrokenServer:
     return BrokenServer(breaks=2)
