@@ -84,6 +84,15 @@ def without_doubles(faces: Int32[np.ndarray, "faces 3"]) -> Bool[np.ndarray, "fa
     return keep
 
 
+def tidied(mesh: Mesh) -> Mesh:
+    """Equal vertices merged, faces without three corners and doubled faces dropped, unused vertices dropped."""
+    kept, owner = welded_exactly(mesh.positions_m)
+    faces = owner[mesh.faces].astype(np.int32)
+    faces = faces[distinct_corners(faces)]
+    faces = faces[without_doubles(faces)]
+    return compacted(mesh.positions_m[kept], faces)
+
+
 def face_areas(mesh: Mesh) -> Float64[np.ndarray, "faces"]:
     """Area of each face in square metres."""
     corners = mesh.positions_m.astype(np.float64)[mesh.faces]

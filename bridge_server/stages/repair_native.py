@@ -1,0 +1,65 @@
+"""Repairs by native libraries, each function run in a child process: manifold3d (Apache) and pymeshfix (AGPL)."""
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from bridge_server.backends.isolation import call_isolated
+from bridge_server.errors import StageFailed
+from bridge_server.run import Run
+from bridge_server.values.mesh import Mesh, volume_m3
+from bridge_server.values.mesh_topology import compacted, face_components
+
+CALL = "bridge_server.stages.repair_native:{}"
+TIME_LIMIT_S = 120.0
+
+Arrays = tuple[Float32[np.ndarray, "vertices 3"], Int32[np.ndarray, "faces 3"]]
+
+
+def isolated(function: str, mesh: Mesh, run: Run, note: str) -> Mesh:
+    """Call one of the functions below. Raises ``StageFailed`` where it fails, crashes or takes too long."""
+    arrays = (np.array(mesh.positions_m), np.array(mesh.faces))
+    positions, faces = call_isolated(CALL.format(function), *arrays, run=run, time_limit_s=TIME_LIMIT_S, note=note)
+    return Mesh(positions_m=positions.astype(np.float32), faces=faces.astype(np.int32))
+
+
+def shells_of(mesh: Mesh) -> list[Mesh]:
+    """The connected pieces, each with vertices of its own."""
+    pieces = face_components(mesh.faces)
+    return [
+        compacted(mesh.positions_m, mesh.faces[pieces == piece]) for piece in range(int(pieces.max(initial=-1)) + 1)
+    ]
+
+
+def united_shells(positions: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]) -> Arrays:
+    """Union of all solid shells, less the cavities: what overlaps becomes one surface."""
+    import manifold3d
+
+    solids: list[manifold3d.Manifold] = []
+    cavities: list[manifold3d.Manifold] = []
+    for shell in shells_of(Mesh(positions_m=positions, faces=faces)):
+        hollow = volume_m3(shell) < 0.0
+        outward = shell.faces[:, ::-1] if hollow else shell.faces
+        made = manifold3d.Manifold(
+            manifold3d.Mesh(np.array(shell.positions_m, np.float32), np.array(outward, np.uint32))
+        )
+        if made.status() != manifold3d.Error.NoError:
+            raise StageFailed(f"a shell is no closed manifold ({made.status()}).", subject="resolve_intersections")
+        (cavities if hollow else solids).append(made)
+    result = manifold3d.Manifold.batch_boolean(solids, manifold3d.OpType.Add)
+    if cavities:
+        result = result - manifold3d.Manifold.batch_boolean(cavities, manifold3d.OpType.Add)
+    mesh = result.to_mesh()
+    return np.asarray(mesh.vert_properties[:, :3], np.float32), np.asarray(mesh.tri_verts, np.int32)
+
+
+def meshfix_shells(positions: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]) -> Arrays:
+    """MeshFix (Attene 2010) on each shell by itself, because on a whole asset it keeps the largest alone."""
+    import pymeshfix
+
+    parts: list[Arrays] = []
+    for shell in shells_of(Mesh(positions_m=positions, faces=faces)):
+        places, triangles = pymeshfix.clean_from_arrays(shell.positions_m.astype(np.float64), np.array(shell.faces))
+        parts.append((np.asarray(places, np.float32), np.asarray(triangles, np.int32)))
+    offsets = np.cumsum([0, *(len(places) for places, _ in parts)])
+    moved = [triangles + np.int32(offset) for (_, triangles), offset in zip(parts, offsets, strict=False)]
+    return np.concatenate([places for places, _ in parts]), np.concatenate(moved)
