@@ -1,0 +1,386 @@
+"""Each rule is shown an asset that keeps it and one that breaks it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bridge_server.run import SilentRun
+from bridge_server.stages.checklist import MakeChecklist
+from bridge_server.stages.checklist_uv import rasterized
+from bridge_server.values.checklist import Check, Verdict
+from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
+from bridge_server.values.mesh import LowPoly, Mesh, UnwrappedMesh
+from bridge_server.values.placement import Pivot, Placement
+from bridge_server.values.texture import NormalMap, PackedMap, Packing, TexelHits
+from tests import shapes
+from tests.unwrapped_shapes import albedo_map, lod_chain, normal_map, unwrapped_ball, unwrapped_box
+
+PASS, WARN, FAIL, SKIPPED = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
+
+
+def hulls(*meshes: Mesh, containment: float = 0.99) -> Collision:
+    pieces = tuple(CollisionPiece(shape=CollisionShape.CONVEX, mesh=mesh) for mesh in meshes)
+    return Collision(pieces=pieces, containment=containment, excess_volume=0.1, method="test")
+
+
+def placed(mesh: UnwrappedMesh, height_cm: float = 50.0) -> Placement:
+    low, high = mesh.positions_m.min(axis=0), mesh.positions_m.max(axis=0)
+    scale = height_cm / 100.0 / float(high[1] - low[1])
+    center = (low + high) / 2.0 * scale
+    return Placement(
+        scale=scale,
+        translation_m=(-float(center[0]), -float(low[1]) * scale, -float(center[2])),
+        pivot=Pivot.BOTTOM_CENTER,
+        height_cm=height_cm,
+    )
+
+
+def low_of(mesh: UnwrappedMesh, target: int | None = None, hausdorff_m: float = 0.002) -> LowPoly:
+    return LowPoly(
+        mesh=mesh.welded_mesh(),
+        target_triangle_count=target or len(mesh.faces),
+        hausdorff_m=hausdorff_m,
+        mean_distance_m=hausdorff_m / 5,
+        method="test",
+    )
+
+
+def orm(occlusion=220, roughness=128, metallic=0, size=64) -> PackedMap:
+    return PackedMap(packing=Packing.ORM, pixels=np.tile(np.uint8([occlusion, roughness, metallic]), (size, size, 1)))
+
+
+def traced(by_ray: float = 1.0, size: int = 64) -> TexelHits:
+    count = 1000
+    hit = np.arange(count) < by_ray * count
+    zeros, pairs = np.zeros(count, np.int32), np.zeros((count, 2), np.float32)
+    return TexelHits(
+        resolution_px=size,
+        supersample=1,
+        index=np.arange(count, dtype=np.int32),
+        low_face=zeros,
+        low_weights=pairs,
+        high_face=zeros,
+        high_weights=pairs,
+        by_ray=hit,
+        coverage=np.ones((size, size), np.bool_),
+    )
+
+
+def good_asset() -> dict:
+    ball = unwrapped_ball(cells=24)
+    return {
+        "unwrapped": dataclasses.replace(ball, padding_px=8, atlas_px=1024),
+        "low_poly": low_of(ball),
+        "texel_hits": traced(),
+        "normal": normal_map(),
+        "albedo": dataclasses.replace(albedo_map(), pixels=np.full((64, 64, 3), 140, np.uint8)),
+        "packed": orm(),
+        "lods": lod_chain(ball, unwrapped_ball(cells=12), unwrapped_ball(cells=6)),
+        "collision": hulls(shapes.sphere(0.55, 0)),
+        "placement": placed(ball),
+    }
+
+
+def verdicts(stage: MakeChecklist | None = None, **changes) -> dict[str, Check]:
+    slots = good_asset() | changes
+    checklist = (stage or MakeChecklist())(
+        SilentRun(), **{key: value for key, value in slots.items() if value is not None}
+    )
+    assert len({check.rule for check in checklist.checks}) == len(checklist.checks)
+    return {check.rule: check for check in checklist.checks}
+
+
+def test_a_good_asset_passes_every_rule():
+    stage = MakeChecklist(
+        asset_name="Ball", triangle_budget=7000, lod_count=3, resolution_px=64, height_cm=50.0, rig_wanted=""
+    )
+    found = verdicts(stage)
+    assert {rule: check for rule, check in found.items() if check.verdict is not PASS}.keys() == {"rig"}
+    assert len(found) >= 28
+    for check in found.values():
+        assert check.title
+        assert check.figure
+        assert not check.remedy
+
+
+def test_what_is_not_there_is_skipped():
+    slots = dict.fromkeys(good_asset().keys() - {"unwrapped"})
+    found = verdicts(**slots)
+    skipped = {rule for rule, check in found.items() if check.verdict is SKIPPED}
+    assert {"lod_count", "normal_map", "base_color_range", "collision_present", "pivot", "hausdorff"} <= skipped
+    assert not any(check.verdict is FAIL for check in found.values())
+
+
+def broken(mesh: UnwrappedMesh, **changes) -> UnwrappedMesh:
+    return dataclasses.replace(mesh, **changes)
+
+
+BALL = unwrapped_ball(cells=24)
+
+
+def with_hole() -> UnwrappedMesh:
+    return broken(BALL, faces=BALL.faces[5:], charts=BALL.charts[5:])
+
+
+def inside_out() -> UnwrappedMesh:
+    return broken(BALL, faces=BALL.faces[:, ::-1])
+
+
+def half_inside_out() -> UnwrappedMesh:
+    faces = BALL.faces.copy()
+    faces[: len(faces) // 2] = faces[: len(faces) // 2, ::-1]
+    return broken(BALL, faces=faces)
+
+
+def with_slivers(count: int) -> UnwrappedMesh:
+    faces = BALL.faces.copy()
+    faces[:count, 2] = faces[:count, 1]
+    return broken(BALL, faces=faces)
+
+
+def with_a_fin() -> UnwrappedMesh:
+    faces = np.concatenate([BALL.faces, BALL.faces[:1, [0, 1, 2]] + np.int32([0, 0, 7])])
+    return broken(BALL, faces=faces, charts=np.append(BALL.charts, np.int32(0)))
+
+
+def overlapping(share: float) -> UnwrappedMesh:
+    """Some of the second chart laid over the first."""
+    uvs = BALL.uvs.copy()
+    second = np.unique(BALL.faces[BALL.charts == 1])
+    uvs[second[: int(len(second) * share)], 0] -= np.float32(1 / 3)
+    return broken(BALL, uvs=uvs)
+
+
+def crowded() -> UnwrappedMesh:
+    """Charts that touch each other."""
+    uvs = BALL.uvs.copy()
+    for chart in range(6):
+        mine = np.unique(BALL.faces[BALL.charts == chart])
+        corner = np.float32([chart % 3 / 3, chart // 3 / 2])
+        local = uvs[mine] - corner
+        local = (local - local.min(axis=0)) / np.ptp(local, axis=0)
+        uvs[mine] = corner + local * np.float32([1 / 3, 1 / 2])
+    return broken(BALL, uvs=uvs)
+
+
+def outside() -> UnwrappedMesh:
+    return broken(BALL, uvs=BALL.uvs + np.float32([0.2, 0.0]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict", "mesh"),
+    [
+        ("watertight", WARN, with_hole()),
+        ("winding", FAIL, inside_out()),
+        ("winding", WARN, half_inside_out()),
+        ("degenerate_faces", WARN, with_slivers(3)),
+        ("degenerate_faces", FAIL, with_slivers(300)),
+        ("non_manifold_edges", WARN, with_a_fin()),
+        ("uv_overlap", FAIL, overlapping(1.0)),
+        ("uv_overlap", FAIL, overlapping(0.1)),
+        ("uv_in_unit_square", FAIL, outside()),
+        ("uv_in_unit_square", FAIL, broken(BALL, uvs=np.full_like(BALL.uvs, np.nan))),
+        ("uv_padding", WARN, crowded()),
+        ("texel_density_spread", WARN, broken(BALL, texel_density_spread=0.5)),
+        ("texel_density_spread", FAIL, broken(BALL, texel_density_spread=3.0)),
+    ],
+)
+def test_broken_meshes_and_layouts(rule, verdict, mesh):
+    check = verdicts(unwrapped=mesh)[rule]
+    assert check.verdict is verdict, check
+    assert check.remedy
+    assert check.limit
+
+
+@pytest.mark.parametrize(
+    ("target", "budget", "verdict"),
+    [
+        (6912, 0, PASS),
+        (6850, 0, PASS),
+        (6000, 0, WARN),
+        (8000, 0, WARN),
+        (6912, 7000, PASS),
+        (6912, 6000, FAIL),
+        (None, 6000, FAIL),
+        (None, 7000, PASS),
+    ],
+)
+def test_triangle_budget(target, budget, verdict):
+    low_poly = None if target is None else low_of(BALL, target)
+    check = verdicts(MakeChecklist(triangle_budget=budget), low_poly=low_poly)["triangle_budget"]
+    assert check.verdict is verdict, check
+    assert "6,912" in check.figure
+
+
+def test_a_source_below_the_target_is_no_fault():
+    box = unwrapped_box()
+    check = verdicts(unwrapped=box, low_poly=low_of(box, 10_000), high_poly=shapes.painted(shapes.box()))[
+        "triangle_budget"
+    ]
+    assert check.verdict is PASS
+
+
+def test_likeness():
+    diagonal = BALL.welded_mesh().diagonal_m
+    assert verdicts(low_poly=low_of(BALL, hausdorff_m=0.02 * diagonal))["hausdorff"].verdict is PASS
+    assert verdicts(low_poly=low_of(BALL, hausdorff_m=0.05 * diagonal))["hausdorff"].verdict is WARN
+
+
+def test_lods():
+    chain = lod_chain(BALL, unwrapped_ball(cells=12))
+    assert verdicts(MakeChecklist(lod_count=3), lods=chain)["lod_count"].verdict is WARN
+    assert verdicts(MakeChecklist(lod_count=2), lods=chain)["lod_count"].verdict is PASS
+    assert verdicts(lods=lod_chain(BALL, BALL))["lod_order"].verdict is FAIL
+    for gap, verdict in ((0.0, PASS), (0.002, WARN), (0.05, FAIL)):
+        lods = dataclasses.replace(chain, lods=(chain.lods[0], dataclasses.replace(chain.lods[1], seam_gap_m=gap)))
+        assert verdicts(lods=lods)["seam_gap"].verdict is verdict
+
+
+def test_normal_maps():
+    def judged(vector) -> Verdict:
+        pixels = np.tile(np.rint((np.array(vector) + 1) / 2 * 65535).astype(np.uint16), (64, 64, 1))
+        return verdicts(normal=NormalMap(pixels=pixels))["normal_map"].verdict
+
+    assert judged((0.0, 0.0, 1.0)) is PASS
+    assert judged((0.6, 0.0, 0.8)) is PASS
+    assert judged((0.0, 0.0, 0.97)) is WARN
+    assert judged((0.0, 0.0, -1.0)) is FAIL
+    assert judged((0.0, 0.0, 0.0)) is FAIL
+    assert judged((1.0, 0.0, 0.0)) is FAIL
+
+
+def test_only_covered_texels_count():
+    """Black outside the charts is nobody's colour."""
+    coverage = np.zeros((64, 64), np.bool_)
+    coverage[:32] = True
+    hits = dataclasses.replace(traced(), coverage=coverage)
+    pixels = np.full((64, 64, 3), 140, np.uint8)
+    pixels[32:] = 0
+    albedo = dataclasses.replace(albedo_map(), pixels=pixels)
+    assert verdicts(texel_hits=hits, albedo=albedo)["base_color_range"].verdict is PASS
+    assert verdicts(texel_hits=None, albedo=albedo)["base_color_range"].verdict is WARN
+
+
+def test_colours_of_metals_are_not_held_to_the_rule_of_the_others():
+    black = dataclasses.replace(albedo_map(), pixels=np.full((64, 64, 3), 5, np.uint8))
+    assert verdicts(albedo=black)["base_color_range"].verdict is WARN
+    assert verdicts(albedo=black, packed=orm(metallic=255))["base_color_range"].verdict is PASS
+    white = dataclasses.replace(albedo_map(), pixels=np.full((64, 64, 3), 255, np.uint8))
+    assert verdicts(albedo=white)["base_color_range"].verdict is WARN
+
+
+def test_metallic_and_occlusion_in_every_packing():
+    mask = PackedMap(packing=Packing.MASK_MAP, pixels=np.tile(np.uint8([255, 220, 0, 120]), (64, 64, 1)))
+    for packed, metallic, occlusion in (
+        (orm(metallic=0), PASS, PASS),
+        (orm(metallic=255), PASS, PASS),
+        (orm(metallic=120), WARN, PASS),
+        (orm(occlusion=40), PASS, WARN),
+        (mask, PASS, PASS),
+    ):
+        found = verdicts(packed=packed)
+        assert (found["metallic_binary"].verdict, found["ambient_occlusion"].verdict) == (metallic, occlusion)
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "verdict"), [(64, 64, PASS), (64, 0, PASS), (64, 128, WARN), (96, 96, FAIL), (128, 128, WARN)]
+)
+def test_texture_sizes(size, wanted, verdict):
+    maps = {"normal": normal_map(size), "albedo": albedo_map(size), "packed": orm(size=64 if size == 128 else size)}
+    check = verdicts(MakeChecklist(resolution_px=wanted), **maps, texel_hits=traced(size=size))["texture_resolution"]
+    assert check.verdict is verdict, check
+
+
+def test_bake_rays():
+    assert verdicts(texel_hits=traced(0.95))["bake_ray_share"].verdict is PASS
+    assert verdicts(texel_hits=traced(0.5))["bake_ray_share"].verdict is WARN
+
+
+def dented() -> Mesh:
+    """A closed ball with one vertex pushed in."""
+    ball = shapes.sphere(0.5, 1)
+    positions = ball.positions_m.copy()
+    positions[0] *= 0.5
+    return Mesh(positions_m=positions, faces=ball.faces)
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict", "collision"),
+    [
+        ("collision_present", FAIL, hulls()),
+        ("collision_closed", FAIL, hulls(Mesh(positions_m=shapes.box().positions_m, faces=shapes.box().faces[:-1]))),
+        ("collision_closed", FAIL, hulls(shapes.flipped(shapes.box()))),
+        ("collision_convex", FAIL, hulls(dented())),
+        ("collision_convex", FAIL, hulls(shapes.torus(rows=12, columns=8))),
+        ("collision_convex", PASS, hulls(shapes.box(), shapes.sphere(0.3, 2))),
+        ("collision_vertices", WARN, hulls(shapes.sphere(0.5, 2))),
+        ("collision_vertices", FAIL, hulls(shapes.sphere(0.5, 3))),
+        ("collision_containment", WARN, hulls(shapes.box(), containment=0.9)),
+        ("collision_containment", FAIL, hulls(shapes.box(), containment=0.5)),
+        ("collision_triangle_share", WARN, hulls(shapes.sphere(0.5, 2))),
+        ("collision_triangle_share", PASS, hulls(*[shapes.box() for _ in range(8)])),
+    ],
+)
+def test_collision(rule, verdict, collision):
+    check = verdicts(collision=collision)[rule]
+    assert check.verdict is verdict, check
+
+
+def test_pivot_and_height():
+    off = dataclasses.replace(placed(BALL), translation_m=(0.0, 0.1, 0.0))
+    assert verdicts(placement=off)["pivot"].verdict is WARN
+    assert verdicts(placement=dataclasses.replace(off, pivot=Pivot.CUSTOM))["pivot"].verdict is PASS
+    centred = dataclasses.replace(placed(BALL), translation_m=(0.0, 0.0, 0.0), pivot=Pivot.CENTER)
+    assert verdicts(placement=centred)["pivot"].verdict is PASS
+    assert verdicts(MakeChecklist(height_cm=180.0))["height"].verdict is FAIL
+    assert verdicts(MakeChecklist(height_cm=50.0))["height"].verdict is PASS
+    wrong = dataclasses.replace(placed(BALL), scale=2.0)
+    assert verdicts(placement=wrong)["height"].verdict is FAIL
+
+
+@pytest.mark.parametrize("name", ["", "../x", "CON", "Tasse à café", "a" * 200])
+def test_names_that_unreal_would_refuse(name):
+    check = verdicts(MakeChecklist(asset_name=name))["naming"]
+    assert check.verdict is FAIL
+    assert check.remedy
+
+
+def test_a_rig_that_was_wanted_is_told_about():
+    check = verdicts(MakeChecklist(rig_wanted="biped"))["rig"]
+    assert check.verdict is WARN
+    assert check.figure == "forged without a rig: the rig stage is not part of this version"
+
+
+def test_the_worst_rule_decides():
+    slots = good_asset()
+    assert MakeChecklist()(SilentRun(), **slots).verdict is PASS
+    assert MakeChecklist(rig_wanted="biped")(SilentRun(), **slots).verdict is WARN
+    assert MakeChecklist(rig_wanted="biped", triangle_budget=10)(SilentRun(), **slots).verdict is FAIL
+
+
+def brute_layers(mesh: UnwrappedMesh, size: int) -> np.ndarray:
+    """Reference: every face against every texel."""
+    x, y = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
+    layers = np.zeros((size, size), int)
+    for a, b, c in mesh.uvs.astype(np.float64)[mesh.faces] * size:
+        edges = []
+        for start, end in ((a, b), (b, c), (c, a)):
+            along = end - start
+            edges.append((along[0] * (y - start[1]) - along[1] * (x - start[0])) / (np.hypot(*along) + 1e-12))
+        inside = np.all([edge > 0.02 for edge in edges], axis=0) | np.all([edge < -0.02 for edge in edges], axis=0)
+        layers += inside
+    return layers
+
+
+@pytest.mark.parametrize("mesh", [unwrapped_ball(cells=5), overlapping(1.0), unwrapped_box(mirrored_chart=2)])
+def test_rasterising_equals_the_plain_way(mesh):
+    np.testing.assert_array_equal(rasterized(mesh, 64).layers, brute_layers(mesh, 64))
+
+
+def test_a_full_atlas_of_many_triangles_has_no_texel_twice():
+    mesh = unwrapped_ball(cells=60)
+    layers = rasterized(mesh).layers
+    assert layers.max() == 1
+    expected = (1 - 2 * 0.02) ** 2
+    assert (layers > 0).mean() == pytest.approx(expected, abs=0.03)
