@@ -19,6 +19,15 @@ ROADS: Mapping[str, tuple[str, ...]] = {"photos": ("matte", "generate"), "mesh_s
 """Input slot -> the stages that lead from it to a high poly; the other inputs' stages are left out."""
 
 
+FOLLOWS: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("unwrap", "resolution_px"): ("trace", "resolution_px"),
+    ("checklist", "resolution_px"): ("trace", "resolution_px"),
+    ("checklist", "lod_count"): ("lods", "count"),
+    ("checklist", "height_cm"): ("place", "height_cm"),
+}
+"""(stage, field) that a preset leaves alone -> the field of another stage whose value it takes over."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenBackend:
     """An implementation that can run here."""
@@ -64,7 +73,8 @@ def make_plan(recipe: Recipe, inputs: Collection[str], *, registry: Registry = R
     means is missing.
     """
     road = _road(recipe, inputs)
-    stages = [_filled(stage, recipe) for stage in _stages(recipe, road, registry)]
+    bare = _stages(recipe, road, registry)
+    stages = [_filled(stage, recipe, {each.name: each for each in bare}) for stage in bare]
     declared = [declaration_of(type(stage)) for stage in stages]
     _check_slots(stages, declared, inputs)
     chosen: dict[str, ChosenBackend] = {}
@@ -103,23 +113,27 @@ def _stages(recipe: Recipe, road: str, registry: Registry) -> list[Stage]:
     return built + [spec.build(registry) for spec in recipe.preset.stages if spec.stage not in of_roads]
 
 
-def _filled(stage: Stage, recipe: Recipe) -> Stage:
-    """What the quality and the job say, laid into the fields that the preset leaves alone."""
+def _filled(stage: Stage, recipe: Recipe, others: Mapping[str, Stage]) -> Stage:
+    """What the quality, the job and other stages say, laid into the fields that the preset leaves alone."""
     spec = recipe.preset.spec(stage.name)
-    said = spec.fields if spec else {}
     wanted: dict[str, Any] = {}
     if stage.name == "generate":
-        wanted = {name: number for name, number in recipe.quality.numbers().items() if name not in said}
-    elif stage.name == "export":
-        wanted = {"asset_name": recipe.asset_name}
+        wanted |= recipe.quality.numbers()
+    for (name, field), (source, source_field) in FOLLOWS.items():
+        if name == stage.name and source in others:
+            wanted[field] = getattr(others[source], source_field)
+    said = spec.fields if spec else {}
     known, problems = fields_of(type(stage)), []
-    for name in [name for name in wanted if name in known]:
+    changes = {field: wanted[field] for field in wanted if field in known and field not in said}
+    if "asset_name" in known:
+        changes["asset_name"] = recipe.asset_name
+    for field, content in changes.items():
         try:
-            known[name].accept(wanted[name])
+            known[field].accept(content)
         except ValueError as error:
-            problems.append(f"{stage.name}.{name}: {error}")
-    refuse(problems, f"quality {recipe.quality.name!r}")
-    return replace(stage, **{name: content for name, content in wanted.items() if name in known})
+            problems.append(f"{stage.name}.{field}: {error}")
+    refuse(problems, f"preset {recipe.preset.name!r} with quality {recipe.quality.name!r}")
+    return replace(stage, **changes)
 
 
 def _check_slots(stages: list[Stage], declared: list[Declaration], inputs: Collection[str]) -> None:

@@ -1,5 +1,5 @@
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pytest
 
@@ -9,7 +9,7 @@ from bridge_server.pipeline.preset import StageSpec
 from bridge_server.pipeline.recipe import Recipe
 from bridge_server.pipeline.registry import Registry
 from bridge_server.run import Run
-from bridge_server.stages.stage import Stage
+from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.mesh import LowPoly
 from bridge_server.values.package import ExportedFiles
 from bridge_server.values.placement import Placement
@@ -53,9 +53,28 @@ class ToyExport(Stage):
         return ExportedFiles(asset_name=self.asset_name, files=())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyChecklist(Stage):
+    """Take over what other stages were told."""
+
+    name: ClassVar[str] = "checklist"
+    writes: ClassVar[str] = "placement"
+    version: ClassVar[int] = 1
+    height_cm: Annotated[float, Range(0.0, 100.0)] = 0.0
+
+    def __call__(self, run: Run, *, placement: Placement) -> Placement:
+        return placement
+
+
 HERE = "tests.pipeline.test_plan"
 WIDE = Registry(
-    stages={**STAGES, "stranger": f"{HERE}:Stranger", "driven": f"{HERE}:Driven", "export": f"{HERE}:ToyExport"},
+    stages={
+        **STAGES,
+        "stranger": f"{HERE}:Stranger",
+        "driven": f"{HERE}:Driven",
+        "export": f"{HERE}:ToyExport",
+        "checklist": f"{HERE}:ToyChecklist",
+    },
     kinds=REGISTRY.kinds,
 )
 
@@ -95,11 +114,27 @@ def test_quality_and_name_are_filled_in() -> None:
     assert steps["export"].asset_name == "Toy"  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(("said", "taken"), [({}, 70.0), ({"height_cm": 5.0}, 5.0)])
+def test_a_field_left_alone_follows_another_stage(said: dict[str, float], taken: float) -> None:
+    recipe = toy_recipe("place.height_cm=70")
+    specs = (*recipe.preset.stages, StageSpec(stage="checklist", fields=said))
+    recipe = replace(recipe, preset=replace(recipe.preset, stages=specs))
+    last = make_plan(recipe, {"photos"}, registry=WIDE).steps[-1].stage
+    assert last.height_cm == taken  # type: ignore[attr-defined]
+
+
+def test_the_name_of_the_job_wins_over_that_of_the_preset() -> None:
+    recipe = toy_recipe()
+    specs = (*recipe.preset.stages, StageSpec(stage="export", fields={"asset_name": "Old"}))
+    recipe = replace(recipe, preset=replace(recipe.preset, stages=specs))
+    assert make_plan(recipe, {"photos"}, registry=WIDE).steps[-1].stage.asset_name == "Toy"  # type: ignore[attr-defined]
+
+
 def test_a_quality_that_the_generator_cannot_take_is_refused() -> None:
     recipe = replace(toy_recipe(), quality=replace(QUALITY, shape_steps=101))
     with pytest.raises(PresetError, match=r"generate\.shape_steps: must lie between 1 and 100, not 101") as caught:
         make_plan(recipe, {"photos"}, registry=REGISTRY)
-    assert caught.value.subject == "quality 'balanced'"
+    assert caught.value.subject == "preset 'toy' with quality 'balanced'"
 
 
 def test_a_slot_that_nobody_wrote_is_refused_by_name() -> None:
