@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
-from bridge_server.stages.half_edges import corner_groups, opposite_half_edges
+from bridge_server.values.half_edges import corner_groups, opposite_half_edges
 from bridge_server.values.mesh import Mesh, face_cross_products, vertex_normals
 
 SMOOTH_DEG = 180.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
-from bridge_server.stages.half_edges import corner_groups, opposite_half_edges
+from bridge_server.values.half_edges import corner_groups, opposite_half_edges
 
 TINY = float(np.finfo(np.float32).tiny)
 
