@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped
 
 SUBSTEPS = 256
 """Positions a texel edge is divided into."""
@@ -87,7 +87,7 @@ def overlap_count(uvs: Float32[np.ndarray, "vertices 2"], faces: Int32[np.ndarra
     return int((count > 1).sum())
 
 
-def _cross(a: Float64[np.ndarray, "n 2"], b: Float64[np.ndarray, "n 2"]) -> Float64[np.ndarray, "n"]:
+def _cross(a: Shaped[np.ndarray, "n 2"], b: Shaped[np.ndarray, "n 2"]) -> Shaped[np.ndarray, "n"]:
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
