@@ -18,7 +18,7 @@ BAND = 2.5 / 320
 """Half width of the band that is sought, as a share of the longer edge: what one network pixel may be off."""
 COLOR_NOISE = 0.06
 """Distance of subject and background colour at which colour and network are believed alike."""
-SPREAD_WEIGHT = 6.0
+SPREAD_WEIGHT = 15.0
 """How much texture on either side of the edge counts against the colours."""
 MISFIT_WEIGHT = 4.0
 SMOOTHNESS = 1e-4
