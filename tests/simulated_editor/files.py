@@ -91,7 +91,9 @@ def _part(document: dict[str, Any], binary: bytes, node: dict[str, Any], matrix:
     mesh = document["meshes"][node["mesh"]]
     part = Part(node.get("name") or mesh.get("name") or "Mesh", [], 0)
     if "skin" in node:
-        part.joints = tuple(document["nodes"][j].get("name", f"Joint_{j}") for j in document["skins"][node["skin"]]["joints"])
+        part.joints = tuple(
+            document["nodes"][j].get("name", f"Joint_{j}") for j in document["skins"][node["skin"]]["joints"]
+        )
     for primitive in mesh["primitives"]:
         attributes = primitive["attributes"]
         for x, y, z in _accessor(document, binary, attributes["POSITION"]):
@@ -198,7 +200,9 @@ def read_fbx(path: Path) -> Scene:
     return scene
 
 
-def _fbx_children(raw: bytes, offset: int, end: int, wide: bool) -> list[tuple[str, list[tuple[str, list[Any], list[Any]]]]]:
+def _fbx_children(
+    raw: bytes, offset: int, end: int, wide: bool
+) -> list[tuple[str, list[tuple[str, list[Any], list[Any]]]]]:
     return [(name, inner) for name, _values, inner in _fbx_nodes(raw, offset, end, wide)]
 
 

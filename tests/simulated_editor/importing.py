@@ -23,7 +23,9 @@ def _sub(class_name: str) -> Any:
 DEFAULTS.update(
     {
         ("InterchangeGenericAssetsPipeline", "mesh_pipeline"): _sub("InterchangeGenericMeshPipeline"),
-        ("InterchangeGenericAssetsPipeline", "common_meshes_properties"): _sub("InterchangeGenericCommonMeshesProperties"),
+        ("InterchangeGenericAssetsPipeline", "common_meshes_properties"): _sub(
+            "InterchangeGenericCommonMeshesProperties"
+        ),
         ("InterchangeGenericAssetsPipeline", "material_pipeline"): _sub("InterchangeGenericMaterialPipeline"),
         ("InterchangeGenericAssetsPipeline", "animation_pipeline"): _sub("InterchangeGenericAnimationPipeline"),
         ("InterchangeGenericAssetsPipeline", "common_skeletal_meshes_and_animations_properties"): _sub(
@@ -119,7 +121,9 @@ def _place(path: str, class_name: str, task: dict[str, Any]) -> UnrealObject:
 
 def _texture(picture: Picture, file: Path, path: str, task: dict[str, Any]) -> UnrealObject:
     texture = _place(path, "Texture2D", task)
-    texture._data.update({"width": picture.width, "height": picture.height, "bit_depth": picture.bit_depth, "file": str(file)})
+    texture._data.update(
+        {"width": picture.width, "height": picture.height, "bit_depth": picture.bit_depth, "file": str(file)}
+    )
     return texture
 
 

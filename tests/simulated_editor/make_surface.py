@@ -25,6 +25,8 @@ def names_in_use() -> set[str]:
             found |= set(re.findall(r"\bunreal\.([A-Za-z_]\w*)", file.read_text(encoding="utf-8")))
             found |= set(re.findall(r"\"([A-Z]\w+)\.[a-z_]\w*\"", file.read_text(encoding="utf-8")))
             found |= set(re.findall(r"getattr\(unreal, \"(\w+)\"", file.read_text(encoding="utf-8")))
+            found |= set(re.findall(r"\b(?:module|MODULE\[0\])\.([A-Z]\w+)", file.read_text(encoding="utf-8")))
+            found |= set(re.findall(r"_sub\(\s*\"(\w+)\"", file.read_text(encoding="utf-8")))
             found |= set(re.findall(r"enum_member\(\"(\w+)\"", file.read_text(encoding="utf-8")))
     return found
 

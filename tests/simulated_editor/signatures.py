@@ -99,9 +99,9 @@ def bind(signature: Signature, where: str, arguments: tuple[Any, ...], named: di
 def default_value(parameter: Parameter, module: Any) -> Any:
     """The value of a declared default, as far as its text says it."""
     text = str(parameter.default)
-    if re.fullmatch(r"\w+\.\w+", text):
+    if re.fullmatch(r"[A-Za-z_]\w*\.\w+", text):
         owner, _, member = text.partition(".")
-        return getattr(getattr(module, owner), member, None)
+        return getattr(getattr(module, owner, None), member, None)
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
