@@ -28,7 +28,7 @@ class _Command:
     settings: dict[str, bool] | None = None
 
 
-_COMMANDS = {
+COMMANDS = {
     "demo": _Command(demo.demo, "./forge demo --set decimate.triangle_count=5000"),
     "serve": _Command(serve.serve, "./forge serve --port 50551"),
     "submit": _Command(submit.submit, "./forge submit cup.png --view back=cup_back.png --name Cup --out packages"),
@@ -42,10 +42,11 @@ _COMMANDS = {
     "test": _Command(development.run_tests, "./forge test -m 'not slow' tests/values", development.PASS_THROUGH),
     "bench": _Command(development.run_benchmark, "./forge bench", development.PASS_THROUGH),
 }
-for _name, _command in _COMMANDS.items():
+for _name, _command in COMMANDS.items():
     app.command(_name, epilog=f"Example: {_command.example}", context_settings=_command.settings)(_command.function)
-app.add_typer(presets.app, name="presets")
-app.add_typer(models.app, name="models")
+GROUPS = {"presets": presets.app, "models": models.app}
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def run(arguments: Sequence[str]) -> int:
