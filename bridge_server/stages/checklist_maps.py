@@ -62,7 +62,7 @@ def normal_map(normal: NormalMap | None, hits: TexelHits | None) -> Check:
         good=length_error <= 0.01 and inward <= 0.01 and outward >= 0.7,
         bearable=length_error <= 0.05 and inward <= 0.1 and outward > 0.4,
         figure=f"length off by {share(length_error)}, {share(inward)} inward, mean blue {outward:.2f}",
-        limit="length within 1 %, at most 1.0 % inward, mean blue 0.7",
+        limit="length within 1 %, at most 1 % inward, mean blue 0.7",
         remedy="Raise trace.cage_offset_m if parts are missed, or lower it if parts hit their neighbours.",
     )
 
@@ -123,7 +123,7 @@ def ambient_occlusion(packed: PackedMap | None, hits: TexelHits | None) -> Check
         title,
         ok=mean >= 0.3,
         figure=f"{share(mean)} open on average",
-        limit="at least 30.0 %",
+        limit="at least 30 %",
         remedy="Shorten bake_ao.distance_m; the asset would look dirty.",
         otherwise=Verdict.WARN,
     )

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
+from jaxtyping import Int32
 
 from bridge_server.stages.checklist_verdicts import graded, judged, share
 from bridge_server.values.checklist import Check, Verdict
 from bridge_server.values.mesh import UnwrappedMesh
+from bridge_server.values.texel_grid import cover_centers
 
 ATLAS_PX = 1024
 SMALLEST_MIP_PX = 128
-CANDIDATES_AT_ONCE = 1 << 22
-EDGE_TOLERANCE_PX = 0.02
-"""A texel whose centre is nearer than this to an edge counts as outside, so that neighbours never share one."""
+FARTHEST_UV = np.float32(64.0)
+"""A layout that leaves the texture by more than this many repeats is judged as if it ended there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,48 +27,14 @@ class Atlas:
 
 
 def rasterized(unwrapped: UnwrappedMesh, size_px: int = ATLAS_PX) -> Atlas:
-    """Cover texel centres with UV triangles."""
-    corners = np.nan_to_num(unwrapped.uvs.astype(np.float64))[unwrapped.faces] * size_px - 0.5
-    low = np.clip(np.ceil(corners.min(axis=1)), 0, size_px).astype(np.int64)
-    high = np.clip(np.floor(corners.max(axis=1)) + 1, 0, size_px).astype(np.int64)
-    extent = np.maximum(high - low, 0)
+    """Cover texel centres with UV triangles; what lies outside of the square is left out."""
+    uvs = np.clip(np.nan_to_num(unwrapped.uvs), -FARTHEST_UV, FARTHEST_UV)
     layers = np.zeros(size_px * size_px, np.int32)
     charts = np.full(size_px * size_px, -1, np.int32)
-    faces = np.flatnonzero((extent > 0).all(axis=1))
-    box = 1 << np.ceil(np.log2(extent[faces])).astype(np.int64)  # boxes of a power of two, so that few shapes occur
-    for width, height in np.unique(box, axis=0):
-        alike = faces[(box == (width, height)).all(axis=1)]
-        step = max(1, CANDIDATES_AT_ONCE // int(width * height))
-        for start in range(0, len(alike), step):
-            some = alike[start : start + step]
-            texel, face = _covered(corners[some], low[some], high[some], (int(width), int(height)), size_px)
-            layers += np.bincount(texel, minlength=len(layers)).astype(np.int32)
-            charts[texel] = unwrapped.charts[some[face]]
+    for cells in cover_centers(uvs, unwrapped.faces, size_px):
+        layers += np.bincount(cells.index, minlength=len(layers)).astype(np.int32)
+        charts[cells.index] = unwrapped.charts[cells.faces]
     return Atlas(layers=layers.reshape(size_px, size_px), charts=charts.reshape(size_px, size_px))
-
-
-def _covered(
-    corners: Float64[np.ndarray, "faces 3 2"],
-    low: Int64[np.ndarray, "faces 2"],
-    high: Int64[np.ndarray, "faces 2"],
-    box: tuple[int, int],
-    size_px: int,
-) -> tuple[Int64[np.ndarray, "covered"], Int64[np.ndarray, "covered"]]:
-    """Flat index of each covered texel, and which face covers it."""
-    x = low[:, 0, None, None] + np.arange(box[0])[None, None, :]
-    y = low[:, 1, None, None] + np.arange(box[1])[None, :, None]
-    inside = (x < high[:, 0, None, None]) & (y < high[:, 1, None, None])
-    first, second, third = corners[:, 0], corners[:, 1], corners[:, 2]
-    ahead, behind = second - first, third - first
-    sign = np.where(ahead[:, 0] * behind[:, 1] - ahead[:, 1] * behind[:, 0] < 0.0, -1.0, 1.0)[:, None, None]
-    for start, end in ((first, second), (second, third), (third, first)):
-        along = end - start
-        length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-12)[:, None, None]
-        across = along[:, 0, None, None] * (y - start[:, 1, None, None])
-        across = across - along[:, 1, None, None] * (x - start[:, 0, None, None])
-        inside &= across * sign > EDGE_TOLERANCE_PX * length
-    face, row, column = np.nonzero(inside)
-    return (low[face, 1] + row) * size_px + low[face, 0] + column, face
 
 
 def uv_overlap(atlas: Atlas, limit: float) -> Check:

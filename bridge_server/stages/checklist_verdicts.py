@@ -38,7 +38,7 @@ def share(part: float) -> str:
     """A share as per cent, with as many digits as tell something."""
     if part <= 0.0:
         return "0 %"
-    return f"{part * 100:.1f} %" if part >= 0.001 else "under 0.1 %"
+    return f"{part * 100:.3g} %" if part >= 0.001 else "under 0.1 %"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
