@@ -51,9 +51,10 @@ class PyMeshLabFilter:
 
 def _isolated(function: str, mesh: Mesh, run: Run, note: str, *more: int) -> Mesh:
     limit_s = BASE_TIME_LIMIT_S + TIME_LIMIT_S_PER_FACE * len(mesh.faces)
+    center, scale = mesh.positions_m.mean(axis=0, dtype=np.float64), mesh.diagonal_m or 1.0
     positions, faces = call_isolated(
         CALL.format(function),
-        mesh.positions_m.astype(np.float64),
+        (mesh.positions_m - center) / scale,  # some of its thresholds are absolute
         np.array(mesh.faces),
         *more,
         run=run,
@@ -63,7 +64,7 @@ def _isolated(function: str, mesh: Mesh, run: Run, note: str, *more: int) -> Mes
     )
     if not len(faces):
         raise StageFailed("nothing was left of the mesh.", subject=f"pymeshlab {function}")
-    return Mesh(positions_m=positions.astype(np.float32), faces=faces.astype(np.int32))
+    return Mesh(positions_m=(positions * scale + center).astype(np.float32), faces=faces.astype(np.int32))
 
 
 def clean_arrays(
