@@ -150,7 +150,7 @@ class Editor:
         self.requests.put(None)
 
     def _reply(self, answer: dict[str, Any]) -> None:
-        self.out.write(json.dumps(answer) + "\n")
+        self.out.write(json.dumps(answer, default=str) + "\n")
         self.out.flush()
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:

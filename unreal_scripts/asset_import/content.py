@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def make_writable(package: str) -> None:
     if controlled and file.exists() and not unreal.SourceControl.check_out_or_add_file(str(file), silent=True):
         reason = unreal.SourceControl.last_error_msg()
         raise ImportRefused(f"{package}: source control refuses the checkout ({reason}). Check it out by hand.")
-    if file.exists() and not os.access(file, os.W_OK):
+    if file.exists() and not (file.stat().st_mode & stat.S_IWUSR and os.access(file, os.W_OK)):
         raise ImportRefused(f"{package}: {file} is read-only. Make it writable, or check it out of source control.")
 
 

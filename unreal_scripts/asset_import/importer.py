@@ -89,10 +89,7 @@ def import_steps(
 def _steps(
     manifest: PackageManifest, session: Session, wishes: ImportOptions, result: ImportResult
 ) -> Generator[Progress, None, None]:
-    if not assets().does_directory_exist(session.folder) and not assets().make_directory(session.folder):
-        raise ImportRefused(
-            f"{session.folder}: Unreal could not make the folder. Does its first part name a mount point?"
-        )
+    session.make_folder(session.folder)
     wanted = [entry for entry in manifest.textures if entry.role not in NOT_IMPORTED]
     textures = {}
     for number, entry in enumerate(wanted):
