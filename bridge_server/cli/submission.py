@@ -68,15 +68,17 @@ def parse_inputs(file: Path | None, views: Sequence[str]) -> Inputs:
 
 
 def parse_overrides(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """``stage.field=value`` split at the first ``=``. Raises ``InputError``."""
+    """``stage.field=value``, or ``quality=hero`` for the preset's own fields, split at the first ``=``.
+
+    Raises ``InputError``; whether the setting exists is for the server to say.
+    """
     found = []
     for text in texts:
-        setting, equals, value = text.partition("=")
-        stage, dot, field = setting.strip().partition(".")
-        if not (equals and dot and stage and field):
+        setting, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not all(setting.split(".")):
             remedy = "Write --set stage.field=value, for example --set decimate.triangle_count=5000."
             raise InputError("is no setting.", subject=f"--set {text}", remedy=remedy)
-        found.append((setting.strip(), value.strip()))
+        found.append((setting, value))
     return tuple(found)
 
 
