@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Sequence
 
 from bridge_server.package.report_pieces import (
-    WORDS,
     counted,
     data_uri,
     day,
@@ -28,6 +27,7 @@ from bridge_server.values.package import PackageFile, Pictures
 
 THUMBNAIL_PX = 320
 WORST_FIRST = ("fail", "warn", "pass", "skipped")
+COUNT_WORDS = {"fail": "failed", "warn": "to look at", "pass": "passed", "skipped": "skipped"}
 TEXTURE_WORDS = {
     "base_color": "Base colour",
     "normal_directx": "Normal, DirectX (Unreal)",
@@ -45,7 +45,6 @@ def render_report(manifest: Manifest, pictures: Pictures, textures: Sequence[Pac
     parts = (
         _header(manifest),
         _pictures(manifest, pictures),
-        _figures(manifest),
         _checklist(manifest.checklist),
         _notes(manifest.provenance.fallbacks),
         _meshes(manifest),
@@ -101,11 +100,11 @@ def _pictures(manifest: Manifest, pictures: Pictures) -> str:
         )
     turntable = data_uri("image/webp", pictures.turntable_webp)
     return (
-        '<section aria-label="Pictures">\n<div class="pictures">\n'
+        '<section aria-label="Pictures and figures">\n<div class="pictures">\n'
         f'<figure><img src="{shrunk(pictures.preview_png, 1024)}" alt="{name}, rendered from the front left">'
         "<figcaption>LOD0 with its baked maps</figcaption></figure>\n"
-        f'<figure><img src="{turntable}" alt="{name} turning once around">'
-        "<figcaption>Turntable</figcaption></figure>\n"
+        f'<div><figure><img src="{turntable}" alt="{name} turning once around">'
+        f"<figcaption>Turntable</figcaption></figure>\n{_figures(manifest)}</div>\n"
         f"</div>\n{comparison}</section>"
     )
 
@@ -131,16 +130,15 @@ def _figures(manifest: Manifest) -> str:
             counted(pieces, "piece"),
             f"{sum(piece.triangles for piece in pieces):,} triangles, holds {manifest.collision.containment:.1%}",
         ),
-        ("Nanite", "on" if manifest.nanite else "off", "by the preset"),
-        ("Package", file_size(total), counted(manifest.files, "file")),
+        ("Package", file_size(total), counted(manifest.files, "file") + (", Nanite" if manifest.nanite else "")),
     ]
     if density:
-        cards.insert(3, ("Texel density", density.partition(",")[0], density.partition(",")[2].strip()))
+        cards.append(("Texel density", density.partition(",")[0], density.partition(",")[2].strip()))
     items = "".join(
         f"<div><dt>{text(title)}</dt><dd>{text(value)}<small>{text(note)}</small></dd></div>\n"
         for title, value, note in cards
     )
-    return f'<section>\n<h2>Figures</h2>\n<dl class="cards">\n{items}</dl>\n</section>'
+    return f'<dl class="cards">\n{items}</dl>\n'
 
 
 def _checklist(checks: Sequence[CheckEntry]) -> str:
@@ -148,7 +146,7 @@ def _checklist(checks: Sequence[CheckEntry]) -> str:
         return ""
     ordered = sorted(checks, key=lambda check: WORST_FIRST.index(check.verdict) if check.verdict in WORST_FIRST else 0)
     counts = ", ".join(
-        f"{sum(check.verdict == verdict for check in checks)} {WORDS[verdict].lower()}"
+        f"{sum(check.verdict == verdict for check in checks)} {COUNT_WORDS[verdict]}"
         for verdict in WORST_FIRST
         if any(check.verdict == verdict for check in checks)
     )

@@ -48,13 +48,13 @@ figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 8px; background: var(--inset); }
 figcaption { font-size: 13px; margin-top: 6px; overflow-wrap: anywhere; }
 figcaption b { color: var(--ink); font-weight: 600; }
-.pictures { display: grid; grid-template-columns: 3fr 2fr; gap: 20px; align-items: start; }
+.pictures { display: grid; grid-template-columns: 8fr 5fr; gap: 20px; align-items: start; }
 .wide { margin-top: 20px; }
 .panels { display: grid; grid-template-columns: repeat(3, 1fr); text-align: center; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; }
-.cards div { background: var(--inset); border-radius: 10px; padding: 12px 14px; }
+.cards { display: grid; grid-template-columns: 1fr 1fr; gap: 10px; margin-top: 16px; }
+.cards div { background: var(--inset); border-radius: 10px; padding: 10px 14px; }
 .cards dt { color: var(--soft); font-size: 13px; }
-.cards dd { margin: 2px 0 0; font-size: 20px; font-weight: 600; line-height: 1.25; }
+.cards dd { margin: 2px 0 0; font-size: 17px; font-weight: 600; line-height: 1.25; }
 .cards dd small { display: block; font-size: 13px; font-weight: 400; color: var(--soft); }
 dl { margin: 0; }
 .columns { display: grid; grid-template-columns: 1fr 1fr; gap: 28px; }

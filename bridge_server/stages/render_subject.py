@@ -18,7 +18,7 @@ from bridge_server.values.texture import AlbedoMap, NormalMap, PackedMap, Packin
 LARGEST_LEVEL_PX = 2048
 """Larger maps are halved before use: no picture here shows more, and memory stays under 250 MB."""
 CLAY = np.array([0.52, 0.53, 0.54], np.float32)
-CLAY_LINE = np.array([0.02, 0.05, 0.09], np.float32)
+CLAY_LINE = np.array([0.05, 0.06, 0.07], np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ class ClayMaterial:
         opposite = np.linalg.norm(corners[:, [1, 2, 0]] - corners[:, [2, 0, 1]], axis=2)
         heights = doubled_area[:, None] / np.maximum(opposite, np.float32(1e-12))
         edge_m = (barycentrics * heights).min(axis=1)
-        paint = np.clip(edge_m / np.float32(texel_m) - np.float32(0.6), 0.0, 1.0)
+        paint = np.clip(edge_m / np.float32(texel_m) - np.float32(0.2), 0.0, 1.0)
         count = len(faces)
         return Surface(
             normals=cross / np.maximum(doubled_area, np.float32(1e-20))[:, None],
