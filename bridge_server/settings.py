@@ -211,7 +211,7 @@ def _refuse_exposure(settings: Settings) -> None:
     if pair[0] is None:
         missing.append("TLS (tls_certificate and tls_key)")
     if not settings.token and settings.tokens_file is None:
-        missing.append("a token (token or tokens_file)")
+        missing.append("token (token or tokens_file)")
     if missing:
         raise InputError(
             f"is no loopback address, and there is no {' and no '.join(missing)}.",

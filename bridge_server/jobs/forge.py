@@ -95,7 +95,8 @@ class Forge:
 
     def _plan(self, preset: Preset, asset_name: str, inputs: Mapping[str, Value]) -> Plan:
         quality = self.library.quality(preset.quality)
-        return make_plan(Recipe(preset=preset, quality=quality, asset_name=asset_name), inputs=set(inputs))
+        recipe = Recipe(preset=preset, quality=quality, asset_name=asset_name)
+        return make_plan(recipe, inputs=set(inputs), registry=self.library.registry)
 
 
 def build_forge(settings: Settings, library: PresetLibrary) -> Forge:

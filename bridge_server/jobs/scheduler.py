@@ -136,9 +136,7 @@ class Scheduler:
                 raise Cancelled
             outcome = self._work(Assignment(job=job, folder=self._folders.of(job.id)), self._recorder(job), cancel)
             self._folders.record(job.id)
-            self._store.update(
-                job.id, lambda now: replace(now, checklist=outcome.checklist, thumbnail=outcome.thumbnail)
-            )
+            self._store.update(job.id, lambda now: _with_outcome(now, outcome) if _same_run(now, job) else now)
             self._end(job, lambda now: _changed(now, JobState.SUCCEEDED))
         except Cancelled:
             self._folders.clear_results(job.id)
@@ -178,6 +176,10 @@ class Scheduler:
 def _same_run(now: Job, taken: Job) -> bool:
     """False once the job was given back or taken anew: then this thread has no say in it any more."""
     return now.state is JobState.RUNNING and now.attempt == taken.attempt
+
+
+def _with_outcome(job: Job, outcome: Outcome) -> Job:
+    return replace(job, checklist=outcome.checklist, thumbnail=outcome.thumbnail)
 
 
 def _changed(job: Job, state: JobState, error: JobError | None = None) -> tuple[Happening, ...]:

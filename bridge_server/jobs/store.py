@@ -37,6 +37,7 @@ class JobStore:
         self._now = now
         self._changed = threading.Condition()
         self._latest: dict[str, float] = {}
+        self._closing = False
 
     def create(self, draft: Job, payload: str) -> Job:
         """Queue ``draft``; its id, number and creation time are given here.
@@ -146,11 +147,24 @@ class JobStore:
     def wait_for_event(self, job_id: str, sequence: int, gone: threading.Event, timeout_s: float = 30.0) -> None:
         """Return once the job may have an event with a higher number, was deleted, or ``gone`` is set."""
         with self._changed:
-            self._changed.wait_for(lambda: gone.is_set() or self._latest.get(job_id, 0) > sequence, timeout_s)
+            self._changed.wait_for(
+                lambda: self._closing or gone.is_set() or self._latest.get(job_id, 0) > sequence, timeout_s
+            )
 
     def wake_watchers(self) -> None:
         """Let every waiting watcher look at its ``gone`` flag."""
         with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def closing(self) -> bool:
+        """True once the server stops: watchers get what is stored and then leave."""
+        return self._closing
+
+    def close_watches(self) -> None:
+        """Send the watchers away, because the server stops."""
+        with self._changed:
+            self._closing = True
             self._changed.notify_all()
 
     def usual_s(self, preset: str) -> dict[str, float]:

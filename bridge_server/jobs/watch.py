@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 
-from bridge_server.errors import InputError
+from bridge_server.errors import ConnectionFailed, InputError
 from bridge_server.jobs.events import JobEvent
 from bridge_server.jobs.store import JobStore
 
@@ -11,9 +11,10 @@ from bridge_server.jobs.store import JobStore
 def watch(store: JobStore, job_id: str, after: int, gone: threading.Event) -> Iterator[JobEvent]:
     """Every event with a number above ``after``, until the job has ended and its last event was yielded.
 
-    The database is the only source, also for live events; what is in memory merely says when to look again.
-    Setting ``gone`` and calling ``store.wake_watchers`` ends the iteration early. Raises ``NotFound`` where the job
-    is not there or is deleted meanwhile, ``InputError`` for a number that no event has yet.
+    The database is the only source, also for live events; what is in memory merely says when to look again. Setting
+    ``gone`` and calling ``store.wake_watchers`` ends the iteration early. Raises ``NotFound`` where the job is not
+    there or is deleted meanwhile, ``InputError`` for a number that no event has yet, ``ConnectionFailed`` where the
+    server stops before the job ends.
     """
     last = store.get(job_id).last_sequence
     if not 0 <= after <= last:
@@ -28,4 +29,7 @@ def watch(store: JobStore, job_id: str, after: int, gone: threading.Event) -> It
         job = store.get(job_id)
         if job.state.ended and job.last_sequence <= after:
             return
+        if store.closing:
+            remedy = f"Watch again from event {after} on when the server is back."
+            raise ConnectionFailed("the server stops.", subject=f"jobs/{job_id}", remedy=remedy)
         store.wait_for_event(job_id, after, gone)

@@ -49,12 +49,20 @@ class SeenBackend:
 
 def look_at_backends(kind: BackendKind[Any]) -> tuple[SeenBackend, ...]:
     """Every implementation of a kind, in order of preference; ``auto`` is the first that can run."""
-    seen = [(name, kind.availability(name)) for name in kind.names()]
+    seen = [(name, _availability(kind, name)) for name in kind.names()]
     first = next((name for name, availability in seen if availability.available), None)
     return tuple(
         SeenBackend(kind=kind.name, name=name, availability=availability, chosen=name == first)
         for name, availability in seen
     )
+
+
+def _availability(kind: BackendKind[Any], name: str) -> Availability:
+    try:
+        return kind.availability(name)
+    except Exception as error:  # noqa: BLE001 - a plug-in that is broken is a finding, not the end of the diagnosis
+        remedy = "Update or remove the package that brings it."
+        return Availability(available=False, detail=f"is broken: {type(error).__name__}: {error}", remedy=remedy)
 
 
 def diagnose(library: PresetLibrary, data: Path) -> tuple[Finding, ...]:

@@ -77,6 +77,7 @@ class RunningServer:
     _server: grpc.Server
     _health: health.HealthServicer
     _scheduler: Scheduler
+    _store: JobStore
     _uploads: Uploads
     _database: Database
     _workshop: Workshop
@@ -95,6 +96,7 @@ class RunningServer:
                 return
             self._health.enter_graceful_shutdown()
             self._scheduler.stop(grace_s)
+            self._store.close_watches()
             self._server.stop(LAST_CALLS_S).wait()
             self._workshop.close()
             withdraw(self._data)
@@ -123,6 +125,8 @@ def start_server(
         workshop = workshop or _forge(settings, library)
         return _assembled(settings, gate, library, database, workshop)
     except BaseException:
+        if workshop is not None:
+            workshop.close()
         database.close()
         raise
 
@@ -168,6 +172,7 @@ def _assembled(
         _server=server,
         _health=pulse,
         _scheduler=scheduler,
+        _store=store,
         _uploads=uploads,
         _database=database,
         _workshop=workshop,
