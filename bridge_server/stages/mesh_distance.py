@@ -1,0 +1,56 @@
+"""Distance between two surfaces, by samples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from bridge_server.backends.raycaster.base import Raycaster
+from bridge_server.run import Run
+from bridge_server.values.mesh import Mesh
+from bridge_server.values.mesh_topology import face_areas
+
+BLOCK = 16_384
+"""Samples between two checkpoints."""
+SEED = 20_011
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceDistance:
+    """How far two surfaces lie apart, both ways."""
+
+    largest_m: float
+    """Sampled Hausdorff distance."""
+    mean_m: float
+    """Mean over the samples of both directions."""
+
+
+def surface_samples(mesh: Mesh, count: int) -> Float32[np.ndarray, "samples 3"]:
+    """Vertices (evenly picked where there are more than ``count``) and as many random places, spread by area."""
+    random = np.random.default_rng(SEED)
+    step = max(1, -(-len(mesh.positions_m) // count))
+    areas = np.cumsum(face_areas(mesh))
+    if areas[-1] <= 0.0:
+        return mesh.positions_m[::step]
+    face = np.minimum(np.searchsorted(areas, random.random(count) * areas[-1], side="right"), len(areas) - 1)
+    root, share = np.sqrt(random.random((count, 1))), random.random((count, 1))
+    a, b, c = mesh.positions_m[mesh.faces[face]].astype(np.float64).transpose(1, 0, 2)
+    inside = (1.0 - root) * a + root * (1.0 - share) * b + root * share * c
+    used = np.unique(mesh.faces)[::step]
+    return np.concatenate([mesh.positions_m[used], inside.astype(np.float32)])
+
+
+def surface_distance(raycaster: Raycaster, one: Mesh, other: Mesh, samples: int, run: Run) -> SurfaceDistance:
+    """Nearest distances from samples of each surface to the other one."""
+    means, largest = [], 0.0
+    for turn, (here, there) in enumerate(((one, other), (other, one))):
+        scene = raycaster.scene(there.positions_m, there.faces)
+        points = surface_samples(here, samples)
+        found = []
+        for start in range(0, len(points), BLOCK):
+            run.checkpoint((turn + start / len(points)) / 2.0, "measuring the distance")
+            found.append(scene.nearest(points[start : start + BLOCK]).distances_m)
+        distances = np.concatenate(found).astype(np.float64)
+        means.append(float(distances.mean()))
+        largest = max(largest, float(distances.max()))
+    return SurfaceDistance(largest, sum(means) / 2.0)
