@@ -10,7 +10,14 @@ from scipy import ndimage
 from bridge_server.backends.generator import projection, solid
 from bridge_server.backends.generator.inflation import Inflation, inflate
 from bridge_server.backends.generator.outline import OPPOSITE, TOWARDS, Outline
-from bridge_server.backends.generator.surfacing import Axes, Surface, agreement_notices, axes_for, surface_of
+from bridge_server.backends.generator.surfacing import (
+    Axes,
+    Surface,
+    agreement_notices,
+    axes_for,
+    refuse_lost,
+    surface_of,
+)
 from bridge_server.run import PartialRun, Run
 from bridge_server.values.image import View
 from bridge_server.values.mesh import HighPoly, Mesh
@@ -39,6 +46,7 @@ def from_one_side(outlines: Mapping[View, Outline], cell_m: float, run: Run) -> 
     run.checkpoint(0.2, "building the solid")
     volume = solid.inflated(inflation, _relief(front, axes, inflation), axes.margin)
     surface = surface_of(volume, axes, PartialRun(run, 0.25, 0.75))
+    refuse_lost(front, levels[0], solid.silhouette(surface.volume, 2))
     notices = agreement_notices(given, levels, [solid.silhouette(surface.volume, 2)] * len(given))
     run.checkpoint(0.75, "laying the photo on")
     radius_m = cell_m * surface.sample_map(inflation.radius)

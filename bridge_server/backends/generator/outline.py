@@ -76,9 +76,17 @@ class Outline:
     def level(
         self, across_m: Float64[np.ndarray, "across"], up_m: Float64[np.ndarray, "up"]
     ) -> Float64[np.ndarray, "across up"]:
-        """Opacity less one half on a grid: positive inside the silhouette."""
-        opacity = self.pixels[..., 3:].astype(np.float32) / 255.0 - 0.5
-        return self.sample(opacity, across_m, up_m)[..., 0]
+        """Opacity less a threshold on a grid: positive inside the silhouette.
+
+        The threshold is one half, or lower where thin parts would fall through the grid: then it is the one that
+        keeps the silhouette's area.
+        """
+        opacity = self.sample(self.pixels[..., 3:].astype(np.float32) / 255.0, across_m, up_m)[..., 0]
+        cell_px = float(across_m[1] - across_m[0]) * self.px_per_m
+        cells = int(np.count_nonzero(self.pixels[..., 3] > SUBJECT) / cell_px**2)
+        ranked = np.sort(opacity, axis=None)[::-1]
+        keeping = float(ranked[min(max(cells, 1), ranked.size - 1)])
+        return opacity - min(0.5, max(keeping, 0.05))
 
 
 def outline_of(cutout: Cutout) -> Outline:

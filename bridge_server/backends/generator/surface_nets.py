@@ -8,7 +8,7 @@ well-composed (Latecki, "3D well-composed pictures", 1997), so these are made so
 import itertools
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from scipy import ndimage, sparse
 
 from bridge_server.run import Run
@@ -146,7 +146,7 @@ def relaxed(
     faces: Int32[np.ndarray, "faces 3"],
     volume: Float32[np.ndarray, "x y z"],
     run: Run,
-    rounds: int = 6,
+    rounds: int = 5,
 ) -> Float64[np.ndarray, "vertices 3"]:
     """Vertices spread evenly by their neighbours' mean, each time brought back to the zero level of the volume."""
     mean = neighbour_mean(faces, len(positions))
@@ -154,16 +154,33 @@ def relaxed(
     for step in range(rounds):
         run.checkpoint(step / rounds, "relaxing the surface")
         places = places + 0.6 * (mean @ places - places)
-        for _ in range(2):
-            value = _at(volume, places)
-            slope = np.stack(
-                [_at(volume, places + 0.5 * axis) - _at(volume, places - 0.5 * axis) for axis in np.eye(3)], axis=1
-            )
+        for _ in range(3 if step == rounds - 1 else 1):
+            value, slope = _value_and_slope(volume, places)
             steepness = np.maximum((slope**2).sum(1), 0.05)
-            move = np.clip(value / steepness, -0.5, 0.5)[:, None] * slope
-            places = places - np.clip(move, -0.5, 0.5)
+            places = places - np.clip((value / steepness)[:, None] * slope, -0.5, 0.5)
     return places
 
 
-def _at(volume: Float32[np.ndarray, "x y z"], places: Float64[np.ndarray, "points 3"]) -> Float64[np.ndarray, "points"]:
-    return np.asarray(ndimage.map_coordinates(volume, places.T, order=1, mode="nearest", output=np.float64))
+def _value_and_slope(
+    volume: Float32[np.ndarray, "x y z"], places: Float64[np.ndarray, "points 3"]
+) -> tuple[Float64[np.ndarray, "points"], Float64[np.ndarray, "points 3"]]:
+    """Trilinear interpolation and its gradient; places outside take the border."""
+    shape = np.array(volume.shape)
+    inner = np.clip(places, 0.0, shape - 1.000001)
+    corner = inner.astype(np.int64)
+    x, y, z = (inner - corner).T
+    flat = (corner[:, 0] * shape[1] + corner[:, 1]) * shape[2] + corner[:, 2]
+    values = volume.ravel()
+    rows, slabs = int(shape[2]), int(shape[1] * shape[2])
+    edge = {(i, j): _along_z(values, flat + i * slabs + j * rows, z) for i in (0, 1) for j in (0, 1)}
+    low, low_z = (edge[0, 0][k] * (1 - y) + edge[0, 1][k] * y for k in (0, 1))
+    high, high_z = (edge[1, 0][k] * (1 - y) + edge[1, 1][k] * y for k in (0, 1))
+    along_y = (edge[0, 1][0] - edge[0, 0][0]) * (1 - x) + (edge[1, 1][0] - edge[1, 0][0]) * x
+    return low * (1 - x) + high * x, np.stack([high - low, along_y, low_z * (1 - x) + high_z * x], axis=1)
+
+
+def _along_z(
+    values: Float32[np.ndarray, "nodes"], start: Int64[np.ndarray, "points"], z: Float64[np.ndarray, "points"]
+) -> tuple[Float64[np.ndarray, "points"], Float64[np.ndarray, "points"]]:
+    first, second = values[start].astype(np.float64), values[start + 1].astype(np.float64)
+    return first * (1 - z) + second * z, second - first

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from bridge_server.backends.generator.outline import HEIGHT_M, Outline
 from bridge_server.backends.generator.surface_nets import neighbour_mean, relaxed, single_solid, surface_nets
+from bridge_server.errors import StageFailed
 from bridge_server.run import Run
 from bridge_server.values.base import Notice
 from bridge_server.values.mesh import Mesh, vertex_normals
@@ -16,6 +17,9 @@ from bridge_server.values.mesh import Mesh, vertex_normals
 MARGIN = 4
 AGREEMENT = 0.93
 """Overlap of a view with the finished solid below which the user is told."""
+
+LEAST_KEPT = 0.35
+"""Overlap below which there is no sense in going on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ def surface_of(volume: Float32[np.ndarray, "x y z"], axes: Axes, run: Run) -> Su
     run.checkpoint(0.0, "meshing the solid")
     whole = single_solid(volume)
     run.checkpoint(0.3, "meshing the solid")
+    if not (whole > 0.0).any():
+        raise StageFailed(
+            "no solid is left of the outlines.", remedy="Use a larger or clearer photo.", reason="NO_SOLID"
+        )
     nodes, faces = surface_nets(whole)
     run.checkpoint(0.5, "relaxing the surface")
     nodes = relaxed(nodes, faces, whole, run)
@@ -80,6 +88,20 @@ def surface_of(volume: Float32[np.ndarray, "x y z"], axes: Axes, run: Run) -> Su
 def overlap(a: Float64[np.ndarray, "across up"], b: Float32[np.ndarray, "across up"]) -> float:
     """Intersection over union of two level maps."""
     return float(((a > 0.0) & (b > 0.0)).sum() / max(1, int(((a > 0.0) | (b > 0.0)).sum())))
+
+
+def refuse_lost(
+    outline: Outline, level: Float64[np.ndarray, "across up"], silhouette: Float32[np.ndarray, "across up"]
+) -> None:
+    """Raise ``StageFailed`` where the largest solid piece is but a fraction of what the photo shows."""
+    kept = overlap(level, silhouette)
+    if kept < LEAST_KEPT:
+        raise StageFailed(
+            f"its subject is too thin or in too many pieces: one solid piece holds only {kept:.0%} of it.",
+            subject=outline.name or str(outline.view),
+            remedy="Use a photo of one compact object, a larger photo, or a higher resolution.",
+            reason="NO_SOLID",
+        )
 
 
 def agreement_notices(
