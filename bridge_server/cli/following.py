@@ -45,15 +45,13 @@ def follow_and_fetch(client: ForgeClient, name: str, out: Path | None, *, as_jso
 
 
 def show_outcome(job: jobs_pb2.Job, placed: Sequence[Path]) -> None:
-    """The checklist, what the user has to know, and where the files are. Raises ``StageFailed`` for a failed job."""
+    """The checklist and where the files are; notices were shown as they came. Raises ``StageFailed``."""
     if job.state == jobs_pb2.JOB_STATE_FAILED:
         raise job_failure(job)
     if job.state == jobs_pb2.JOB_STATE_CANCELLED:
         output.say(f"Cancelled. Queue it again: ./forge retry {bare(job.name)}")
         return
     show_checklist(job)
-    for notice in job.notices:
-        output.say(progress.notice_line(notice))
     for path in placed:
         output.say(str(path))
     if not placed:

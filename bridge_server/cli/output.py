@@ -9,6 +9,12 @@ from collections.abc import Mapping, Sequence
 
 from bridge_server.errors import ForgeError
 
+_STYLES = {
+    **dict.fromkeys(("ok", "pass", "present", "succeeded", "finished"), "green"),
+    **dict.fromkeys(("warning", "warn", "missing", "running", "cancelled"), "yellow"),
+    **dict.fromkeys(("error", "fail", "wrong", "failed"), "red"),
+}
+
 
 def emit(document: Mapping[str, object]) -> None:
     """Print one JSON document on a line of its own."""
@@ -59,7 +65,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
         drawn = Table(*columns, box=None, header_style="bold", pad_edge=False)
         for row in rows:
-            drawn.add_row(*(Text(cell) for cell in row))
+            drawn.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
         Console().print(drawn)
         return
     widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
