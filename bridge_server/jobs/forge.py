@@ -91,7 +91,7 @@ class Forge:
     def _preset(self, spec: JobSpec) -> Preset:
         preset = self.library.load(spec.preset)
         generator = [f"generator={spec.generator}"] if spec.generator else []
-        return preset.with_overrides([*generator, *spec.overrides])
+        return preset.with_overrides([*generator, *spec.overrides], registry=self.library.registry)
 
     def _plan(self, preset: Preset, asset_name: str, inputs: Mapping[str, Value]) -> Plan:
         quality = self.library.quality(preset.quality)

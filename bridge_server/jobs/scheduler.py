@@ -1,6 +1,5 @@
 """Threads that take jobs from the queue and see them through, whatever happens."""
 
-import errno
 import logging
 import threading
 import time
@@ -13,6 +12,7 @@ from bridge_server.jobs.artifacts import JobFolders
 from bridge_server.jobs.events import Happening, JobResumed, NoticeRaised, StageProgressed, StateChanged
 from bridge_server.jobs.job import Job, JobError, JobState, Outcome
 from bridge_server.jobs.store import JobStore
+from bridge_server.pipeline.store import is_disk_full
 from bridge_server.values.base import Notice, Severity
 
 MOST_CRASHES = 3
@@ -226,13 +226,13 @@ def _recovered(job: Job) -> tuple[Happening, ...]:
         remedy="Look into the server's log; memory that runs out is the usual cause. Then retry the job.",
         stage=job.running_stage,
     )
-    message = f"The server stopped without warning for the {crashes}rd time in the middle of this job."
+    message = f"The server has stopped without warning {crashes} times in the middle of this job."
     return (JobResumed(message=message, crashes=crashes), *_changed(job, JobState.FAILED, error))
 
 
 def _told(error: Exception) -> JobError:
     """The user's words for what ended a job; what nobody foresaw goes to the log with its traceback."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and is_disk_full(error):
         error = DiskFull("the server's disk is full.", remedy="Free disk space there, then retry the job.")
     if isinstance(error, ForgeError):
         return JobError(code=error.reason, message=error.message, subject=error.subject, remedy=error.remedy)

@@ -3,7 +3,6 @@
 Nothing a client says becomes a path: an upload lies in a file named by the digest of its user and id.
 """
 
-import errno
 import hashlib
 import re
 import shutil
@@ -16,6 +15,7 @@ from typing import BinaryIO
 
 from bridge_server.errors import Conflict, DiskFull, InputError, NotFound
 from bridge_server.jobs.database import Database
+from bridge_server.pipeline.store import is_disk_full
 
 LONGEST_FILE_NAME = 255
 RESERVE_BYTES = 64 * 1024 * 1024
@@ -247,7 +247,7 @@ def _write_all(file: BinaryIO, chunk: bytes, announced: Announcement) -> None:
         while view:
             view = view[file.write(view) :]
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise DiskFull(
                 "the server's disk is full; what arrived is kept.",
                 subject=f"upload {announced.file_name!r}",

@@ -10,6 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from bridge_server import errors
+from bridge_server.pipeline.store import is_disk_full
 from bridge_server.service.handlers import Continuation, Handler, Interceptor
 
 DOMAIN = "open3dforge"
@@ -99,6 +100,8 @@ def _translating_stream(behaviour: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _tell(error: Exception, context: grpc.ServicerContext) -> NoReturn:
+    if isinstance(error, OSError) and is_disk_full(error):
+        error = errors.DiskFull("the server's disk is full.", remedy="Free disk space there.")
     if isinstance(error, errors.ForgeError):
         abort(context, error)
     if not context.is_active() or type(error) is Exception:  # the client went, or the call was aborted already
