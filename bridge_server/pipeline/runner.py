@@ -137,7 +137,8 @@ class _Walk:
             outcome = self._execute(index, step, inputs)
             result, retries = outcome.result, outcome.retries
             self.store.record(key, result)
-        notices = (*result.notices, *_retry_notices(retries))
+        told = () if result.digest in inputs.values() else result.notices  # handed on untouched: told already
+        notices = (*told, *_retry_notices(retries))
         record = StageRecord(
             stage=step.stage.name,
             seconds=time.perf_counter() - started,

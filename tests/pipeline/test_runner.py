@@ -84,6 +84,14 @@ def test_an_optional_slot_that_is_missing_is_left_out(bench: Bench) -> None:
     assert placement.scale == 1.0
 
 
+def test_a_stage_that_hands_on_its_input_does_not_repeat_its_notices(bench: Bench) -> None:
+    plan = make_plan(toy_recipe("symmetry.off=true"), {"mesh_source"}, registry=REGISTRY)
+    for _ in range(2):
+        record = bench.runner.run(plan, {"mesh_source": MeshSource(name="a.obj", data=b"x")})
+        assert [(told.stage, told.notice.code) for told in record.notices] == [("load_mesh", "loaded")]
+        assert record.stages[0].digest == record.stages[1].digest
+
+
 def test_only_what_is_downstream_of_a_change_runs_again(bench: Bench) -> None:
     assert bench.ran() == list(ALL)
     assert bench.ran() == []

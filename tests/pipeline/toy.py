@@ -4,7 +4,7 @@ import enum
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -85,7 +85,7 @@ class ToyLoadMesh(Stage):
     version: ClassVar[int] = 1
 
     def __call__(self, run: Run, *, mesh_source: MeshSource) -> HighPoly:
-        return painted(box((2.0, 2.0, 2.0)))
+        return replace(painted(box((2.0, 2.0, 2.0))), notices=(Notice(code="loaded", message="It was loaded."),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,12 @@ class ToySymmetry(Stage):
     writes: ClassVar[str] = "high_poly"
     version: ClassVar[int] = 1
 
+    off: bool = False
+    """Hand the value on as it is."""
+
     def __call__(self, run: Run, *, high_poly: HighPoly) -> HighPoly:
+        if self.off:
+            return high_poly
         return painted(Mesh(positions_m=high_poly.mesh.positions_m * np.float32(2), faces=high_poly.mesh.faces))
 
 
