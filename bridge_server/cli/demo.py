@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "coffee" / "coffee.png"
 DEFAULT_MATTING = "u2netp"
+FIRST = 100
+"""Priority of the job: one that an earlier server left behind waits."""
 
 
 def demo(
@@ -33,7 +35,7 @@ def demo(
     from bridge_server.cli.private_server import private_server
 
     inputs = submission.parse_inputs(image, [])
-    wish = submission.Wish(preset=preset, overrides=submission.parse_overrides(settings or []))
+    wish = submission.Wish(preset=preset, overrides=submission.parse_overrides(settings or []), priority=FIRST)
     _bring_default_weights()
     started = time.monotonic()
     with private_server() as client, progress.open_view(as_json=as_json) as view:
