@@ -5,7 +5,7 @@ to exactly one of the two triangles that share it (the rule of a centre moved by
 by a far smaller one down), so a chart is covered without gaps and without a texel counted twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,15 @@ def touched_texels(
 ) -> Iterator[Covered]:
     """Texels whose square shares any area with a triangle, in blocks; neighbours repeat texels along their edges."""
     yield from _cells(_edges(snapped(uvs, size_px), faces), size_px, touched=True)
+
+
+def gathered(blocks: Iterable[Covered]) -> Covered:
+    """All blocks as one."""
+    empty = np.zeros(0, np.int32)
+    parts = [Covered(index=empty, faces=empty), *blocks]
+    return Covered(
+        index=np.concatenate([part.index for part in parts]), faces=np.concatenate([part.faces for part in parts])
+    )
 
 
 def weights_at_centers(

@@ -1,0 +1,149 @@
+"""Unwrap: from the low poly to a mesh that maps can be baked to."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from bridge_server.backends.unwrapper.base import UNWRAPPERS, Atlas, Unwrapper, UnwrapSettings
+from bridge_server.errors import StageFailed
+from bridge_server.run import PartialRun, Run
+from bridge_server.stages.corner_normals import SMOOTH_DEG, corner_normals, hard_half_edges
+from bridge_server.stages.stage import Range, Stage
+from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
+from bridge_server.stages.unwrap_measures import atlas_figures, least_gap_px
+from bridge_server.values.base import Notice
+from bridge_server.values.half_edges import opposite_half_edges
+from bridge_server.values.mesh import LowPoly, Mesh, UnwrappedMesh
+from bridge_server.values.texel_grid import overlap_count
+
+SMALLEST_MIP_PX = 128
+"""Down to this size of the mip chain no texel touches two charts."""
+FALLBACK = "planar"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwrap(Stage):
+    """Cut the low poly into charts, pack them, and give every vertex its normal and tangent."""
+
+    name: ClassVar[str] = "unwrap"
+    writes: ClassVar[str] = "unwrapped"
+    version: ClassVar[int] = 1
+
+    resolution_px: Annotated[int, Range(64, 8192)] = 1024
+    """Edge length of the maps that the packing is made for."""
+    padding_px: Annotated[int, Range(0, 128)] = 0
+    """Least gap between charts; 0 takes ``resolution_px / 128``, one texel in the mip of 128 px, and at least 2."""
+    texels_per_m: Annotated[float, Range(0, 1e6)] = 0.0
+    """Texel density; 0 fills the square. A density that does not fit is lowered, with a notice."""
+    hard_edge_angle_deg: Annotated[float, Range(0, 180)] = SMOOTH_DEG
+    """Edges sharper than this shade as edges where a chart ends there; 180 shades everything smooth."""
+    time_limit_s: Annotated[float, Range(1, 3600)] = 180.0
+    """After this the box projection takes over."""
+
+    def __call__(self, run: Run, unwrapper: Unwrapper, *, low_poly: LowPoly) -> UnwrappedMesh:
+        """Unwrap, verify by rasterising, measure. Raises ``StageFailed`` where not even a box projection fits."""
+        mesh = low_poly.mesh
+        if len(mesh.faces) == 0:
+            raise StageFailed("the low poly has no triangles.", subject="unwrap")
+        settings = UnwrapSettings(
+            resolution_px=self.resolution_px,
+            padding_px=self.padding_px or max(-(-self.resolution_px // SMALLEST_MIP_PX), 2),
+            texels_per_m=self.texels_per_m,
+            time_limit_s=self.time_limit_s,
+        )
+        atlas, notices = _unwrapped(unwrapper, mesh, settings, PartialRun(run, 0.0, 0.8))
+        run.checkpoint(0.85, "measuring the atlas")
+        figures = atlas_figures(mesh.positions_m[mesh.faces], atlas.uvs[atlas.faces], atlas.charts, self.resolution_px)
+        gap = least_gap_px(atlas.uvs, atlas.faces, atlas.charts, self.resolution_px)
+        if self.texels_per_m > 0.0 and figures.texel_density_px_per_m < 0.97 * self.texels_per_m:
+            notices.append(_thinner(self.texels_per_m, figures.texel_density_px_per_m))
+        run.checkpoint(0.9, "tangent frames")
+        frames = _framed(mesh, atlas, self.hard_edge_angle_deg)
+        return UnwrappedMesh(
+            notices=tuple(notices),
+            positions_m=mesh.positions_m[frames.points],
+            normals=frames.normals,
+            tangents=frames.tangents,
+            uvs=frames.uvs,
+            faces=frames.faces,
+            charts=np.unique(atlas.charts, return_inverse=True)[1].reshape(-1).astype(np.int32),
+            welded=np.unique(frames.points, return_inverse=True)[1].reshape(-1).astype(np.int32),
+            padding_px=gap,
+            atlas_px=self.resolution_px,
+            texel_density_px_per_m=figures.texel_density_px_per_m,
+            texel_density_spread=figures.texel_density_spread,
+            packing_efficiency=figures.packing_efficiency,
+            stretch=figures.stretch,
+            method=atlas.method,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """Vertices as they will be exported."""
+
+    points: Int32[np.ndarray, "vertices"]
+    normals: Float32[np.ndarray, "vertices 3"]
+    tangents: Float32[np.ndarray, "vertices 4"]
+    uvs: Float32[np.ndarray, "vertices 2"]
+    faces: Int32[np.ndarray, "faces 3"]
+
+
+def _unwrapped(unwrapper: Unwrapper, mesh: Mesh, settings: UnwrapSettings, run: Run) -> tuple[Atlas, list[Notice]]:
+    """An atlas without overlap: by the chosen means, else by box projection, which is then told."""
+    try:
+        atlas = unwrapper.unwrap(mesh, settings, run)
+        shared = overlap_count(atlas.uvs, atlas.faces, settings.resolution_px)
+        cause = f"{shared} texels lay under more than one face" if shared else ""
+    except StageFailed as error:
+        cause = error.message.rstrip(".")
+    if not cause:
+        return atlas, []
+    run.checkpoint(0.7, "box projection")
+    atlas = UNWRAPPERS.load(FALLBACK).unwrap(mesh, settings, run)
+    if overlap_count(atlas.uvs, atlas.faces, settings.resolution_px):
+        raise StageFailed(f"no atlas without overlap was found ({cause}).", subject="unwrap")
+    notice = Notice(
+        code="unwrap_fallback",
+        message=f"The unwrapper {unwrapper.identity} did not serve ({cause}); the charts are a box projection.",
+        remedy="More seams and more stretch than usual: check the atlas, or clean the mesh and forge again.",
+    )
+    return atlas, [notice]
+
+
+def _thinner(wanted: float, found: float) -> Notice:
+    return Notice(
+        code="texel_density_lowered",
+        message=f"{wanted:.0f} texels per metre do not fit the atlas; it has {found:.0f}.",
+        remedy="Raise unwrap.resolution_px or lower unwrap.texels_per_m.",
+    )
+
+
+def _framed(mesh: Mesh, atlas: Atlas, hard_edge_angle_deg: float) -> _Frames:
+    """One vertex for each corner that differs in place, coordinate, normal or tangent."""
+    hard = (
+        hard_half_edges(mesh, hard_edge_angle_deg)
+        if hard_edge_angle_deg < SMOOTH_DEG
+        else np.zeros(mesh.faces.size, np.bool_)
+    )
+    opposite = opposite_half_edges(mesh.faces)
+    face = np.arange(len(opposite)) // 3
+    hard &= atlas.charts[face] != atlas.charts[np.maximum(opposite, 0) // 3]
+    normals = corner_normals(mesh, hard).reshape(-1, 3)
+    keys = np.empty(len(normals), dtype=[("vertex", np.int32), ("normal", np.void, 12)])
+    keys["vertex"] = atlas.faces.reshape(-1)
+    keys["normal"] = np.ascontiguousarray(normals + np.float32(0.0)).view("V12").reshape(-1)
+    _, first, inverse = np.unique(keys.view("V16"), return_index=True, return_inverse=True)
+    vertices, faces = atlas.faces.reshape(-1)[first], inverse.reshape(-1, 3).astype(np.int32)
+    points, uvs, normals = atlas.vertices[vertices], atlas.uvs[vertices], normals[first]
+    tangents = mikktspace_tangents(mesh.positions_m[points], normals, uvs, faces)
+    split = split_by_tangent(faces, tangents)
+    return _Frames(
+        points=points[split.vertices].astype(np.int32),
+        normals=normals[split.vertices],
+        tangents=split.tangents,
+        uvs=uvs[split.vertices],
+        faces=split.faces,
+    )

@@ -1,0 +1,110 @@
+"""The unwrap stage: frames, seams, gaps, figures and fallbacks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from bridge_server.backends.unwrapper.base import UNWRAPPERS, Atlas, UnwrapSettings
+from bridge_server.errors import Cancelled, StageFailed
+from bridge_server.run import CallbackRun, Run, SilentRun
+from bridge_server.stages.stage import declaration_of
+from bridge_server.stages.tangent_frames import mikktspace_tangents
+from bridge_server.stages.unwrap import Unwrap
+from bridge_server.values.mesh import LowPoly, Mesh, UnwrappedMesh, is_watertight, vertex_normals
+from bridge_server.values.texel_grid import gathered, overlap_count, touched_texels
+from tests.shapes import box, sphere, torus
+
+
+def low_poly(mesh: Mesh) -> LowPoly:
+    return LowPoly(
+        mesh=mesh, target_triangle_count=len(mesh.faces), hausdorff_m=0.0, mean_distance_m=0.0, method="test"
+    )
+
+
+def unwrapped(mesh: Mesh, backend: str = "planar", **fields: object) -> UnwrappedMesh:
+    return Unwrap(**fields)(SilentRun(), UNWRAPPERS.load(backend), low_poly=low_poly(mesh))
+
+
+@pytest.mark.parametrize("backend", ["planar", "xatlas"])
+def test_an_unwrapped_torus_is_whole(backend: str) -> None:
+    mesh = torus(rows=48, columns=24)
+    result = unwrapped(mesh, backend, resolution_px=512)
+    assert result.method == backend
+    assert result.notices == ()
+    np.testing.assert_array_equal(result.positions_m[result.faces], mesh.positions_m[mesh.faces])
+    assert is_watertight(result.welded_mesh())
+    np.testing.assert_array_equal(result.welded_mesh().positions_m[result.welded], result.positions_m)
+    assert sorted(set(result.welded.tolist())) == list(range(len(mesh.positions_m)))
+    np.testing.assert_allclose(result.normals[result.faces], vertex_normals(mesh)[mesh.faces], atol=1e-6)
+    assert overlap_count(result.uvs, result.faces, 512) == 0
+    assert result.padding_px >= 4
+    assert result.atlas_px == 512
+    again = mikktspace_tangents(result.positions_m, result.normals, result.uvs, result.faces)
+    np.testing.assert_allclose(again, result.tangents[result.faces], atol=1e-5)
+    assert np.abs(np.einsum("vi,vi->v", result.tangents[:, :3], result.normals)).max() < 1e-4
+    area_px = result.packing_efficiency * 512**2
+    assert result.texel_density_px_per_m == pytest.approx((area_px / (4 * np.pi**2 * 0.5 * 0.2)) ** 0.5, rel=0.05)
+
+
+def test_no_texel_of_any_mip_down_to_128_touches_two_charts() -> None:
+    result = unwrapped(torus(rows=48, columns=24), "xatlas", resolution_px=512)
+    cells = gathered(touched_texels(result.uvs, result.faces, 512))
+    for step in (1, 2, 4):
+        block = cells.index // 512 // step * 512 + cells.index % 512 // step
+        pairs = np.unique(block.astype(np.int64) * 10_000 + result.charts[cells.faces])
+        assert len(np.unique(pairs // 10_000)) == len(pairs)
+
+
+def test_hard_edges_are_flat_on_a_box_and_smooth_by_default() -> None:
+    hard = unwrapped(box(), hard_edge_angle_deg=45.0)
+    assert (np.abs(hard.normals).max(axis=1) > 0.9999).all()
+    assert len(hard.positions_m) == 24
+    smooth = unwrapped(box())
+    np.testing.assert_allclose(np.abs(smooth.normals), 3**-0.5, atol=1e-6)
+
+
+def test_a_density_that_does_not_fit_is_lowered_and_told() -> None:
+    result = unwrapped(box(), resolution_px=256, texels_per_m=4000.0)
+    assert [notice.code for notice in result.notices] == ["texel_density_lowered"]
+    assert result.texel_density_px_per_m < 256 / 6**0.5
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An unwrapper that fails, or that lays all faces on top of each other."""
+
+    overlapping: bool = False
+    identity: str = "broken 1"
+
+    def unwrap(self, mesh: Mesh, settings: UnwrapSettings, run: Run) -> Atlas:
+        if not self.overlapping:
+            raise StageFailed("took longer than 1 s.", subject="unwrap_here", reason="TIME_LIMIT")
+        uvs = np.tile(np.float32([[0, 0], [1, 0], [0, 1]]), (len(mesh.faces), 1))
+        faces = np.arange(len(uvs), dtype=np.int32).reshape(-1, 3)
+        return Atlas(vertices=mesh.faces.reshape(-1), faces=faces, uvs=uvs, charts=faces[:, 0] // 3, method="broken")
+
+
+@pytest.mark.parametrize(("overlapping", "cause"), [(False, "took longer"), (True, "under more than one face")])
+def test_the_box_projection_takes_over_and_says_so(overlapping: bool, cause: str) -> None:
+    result = Unwrap(resolution_px=256)(SilentRun(), Broken(overlapping), low_poly=low_poly(sphere(subdivisions=2)))
+    assert result.method == "planar"
+    assert [notice.code for notice in result.notices] == ["unwrap_fallback"]
+    assert cause in result.notices[0].message
+    assert overlap_count(result.uvs, result.faces, 256) == 0
+
+
+def test_cancellation_is_no_reason_to_fall_back() -> None:
+    def cancel(fraction: float, note: str) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Unwrap()(CallbackRun(cancel), UNWRAPPERS.load("xatlas"), low_poly=low_poly(box()))
+
+
+def test_an_empty_mesh_is_refused_and_the_declaration_is_right() -> None:
+    empty = Mesh(positions_m=np.zeros((3, 3), np.float32), faces=np.zeros((0, 3), np.int32))
+    with pytest.raises(StageFailed, match="no triangles"):
+        unwrapped(empty)
+    declared = declaration_of(Unwrap)
+    assert (declared.backends, declared.reads, declared.writes) == (("unwrapper",), ("low_poly",), "unwrapped")
