@@ -23,7 +23,7 @@ from unreal_scripts.remote_execution import (
 
 SCRIPT = Path(__file__).resolve().with_name("run_import.py")
 POLL_S = 0.1
-ALIVE_EVERY_S = 5.0
+ALIVE_EVERY_S = 2.0
 
 
 class ImportFailed(RemoteExecutionError):

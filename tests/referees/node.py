@@ -50,6 +50,11 @@ def mikktspace_tangents(positions: np.ndarray, normals: np.ndarray, uvs: np.ndar
     return np.frombuffer(_node("mikktspace.mjs", b"".join(parts)), np.float32).reshape(-1, 4)
 
 
+def remote_execution(port: int, project: str, expression: str) -> dict[str, Any]:
+    """What an editor answers to the npm client of Unreal's remote execution."""
+    return json.loads(_node("remote_execution.mjs", b"", str(port), project, expression))
+
+
 def fbx_to_gltf(data: bytes) -> bytes:
     """The GLB that FBX2glTF (Autodesk's SDK) makes of an FBX."""
     installed()

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from unreal_scripts.remote_execution.discovery import (
+    PING_INTERVAL_S,
     DiscoverySocket,
     EditorNode,
     Endpoint,
@@ -27,6 +28,8 @@ from unreal_scripts.remote_execution.messages import CommandResult, ExecMode, Me
 SETTLE_S = 1.0
 ACCEPT_S = 5.0
 ACCEPT_TRIES = 6
+ALIVE_S = 5.0
+"""After so long without a pong Unreal's own client takes a node for gone."""
 RECEIVE_BYTES = 1 << 16
 
 
@@ -144,6 +147,7 @@ class Editor:
         if self._connection is not None and not _is_closed(self._connection):
             return self._connection
         self._drop()
+        self._check_alive()
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(1)
@@ -163,6 +167,16 @@ class Editor:
             f"{self.node} answered a ping but did not connect to 127.0.0.1:{port}. A firewall may block programs from "
             "connecting on this machine, or another tool's session holds the editor; close that tool and try again."
         )
+
+    def _check_alive(self) -> None:
+        """Waiting for an editor that is gone would take the whole of the accept tries: ask it for a sign first."""
+        end = time.monotonic() + ALIVE_S
+        while time.monotonic() < end:
+            self._discovery.broadcast("ping", self.node.node_id)
+            for message, _ in self._discovery.received(min(end, time.monotonic() + PING_INTERVAL_S)):
+                if message.kind == "pong" and message.source == self.node.node_id:
+                    return
+        raise EditorSilent(f"{self.node} is not there any more. Was the editor closed?")
 
     def _drop(self) -> None:
         if self._connection is not None:
