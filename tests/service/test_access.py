@@ -17,6 +17,8 @@ from bridge_server.errors import Conflict
 from tests.service.calls import TIMEOUT_S, Calls, told
 from tests.service.conftest import Serve
 
+ROOT = Path(__file__).resolve().parents[2]
+
 ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdefgh"
 
 
@@ -111,7 +113,7 @@ def test_a_port_in_use_is_told(serve: Serve, tmp_path: Path) -> None:
 def test_a_second_server_on_the_same_data_is_refused(serve: Serve, tmp_path: Path) -> None:
     serve()
     command = [sys.executable, "-m", "tests.service.toy", str(tmp_path / "data"), "0"]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT)
     assert second.returncode != 0
     assert "another server uses this data folder" in second.stderr
 

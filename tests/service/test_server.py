@@ -22,6 +22,7 @@ from bridge_server.service.status import STATUS_CODES, status_of
 from tests.service.calls import TIMEOUT_S, Calls, told
 from tests.service.conftest import Serve
 
+ROOT = Path(__file__).resolve().parents[2]
 QUEUED, RUNNING, SUCCEEDED, FAILED = (
     jobs_pb2.JOB_STATE_QUEUED,
     jobs_pb2.JOB_STATE_RUNNING,
@@ -34,7 +35,7 @@ QUEUED, RUNNING, SUCCEEDED, FAILED = (
 def process(data: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A toy server as a process of its own, and its address."""
     command = [sys.executable, "-m", "tests.service.toy", str(data), str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert server.stdout is not None
         line = server.stdout.readline()
@@ -77,7 +78,7 @@ def test_a_server_killed_in_the_middle_of_a_stage_finishes_the_job(
     events: list[jobs_pb2.JobEvent] = []
     with process(data) as (server, address):
         calls = connect(address)
-        name = calls.create("seconds=0.6").name
+        name = calls.create("seconds=0.4").name
         with pytest.raises(grpc.RpcError):
             events.extend(killing(server, "generate", calls.watch(name)))
     seen_before = len(events)
