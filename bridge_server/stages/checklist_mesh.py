@@ -32,7 +32,7 @@ def triangle_budget(
         ok=enough or abs(count - target) <= max(TARGET_TOLERANCE * target, 1.0),
         figure=figure,
         limit=limit if not enough else f"at most {target:,}; the source has no more",
-        remedy="The mesh could not be brought to this count: turn on clean, or try decimate.quality final.",
+        remedy="Set decimate.quality to final; where it is, parts of the mesh cannot be made simpler or denser.",
         otherwise=Verdict.WARN,
     )
 
@@ -46,8 +46,8 @@ def watertight(mesh: Mesh) -> Check:
         ok=open_edges == 0,
         figure="closed" if open_edges == 0 else counted(open_edges, "open edge"),
         limit="no open edge",
-        remedy="Turn on repair, or keep it if the asset is meant to be open (cloth, leaves): "
-        "then tick Two Sided in its material.",
+        remedy="Raise repair.max_hole_edges and repair.max_hole_share. Is it meant to be open, as cloth and leaves "
+        "are, then tick Two Sided in its material.",
         otherwise=Verdict.WARN,
     )
 
@@ -67,7 +67,7 @@ def winding(mesh: Mesh) -> Check:
         bearable=not inside_out and disagreeing <= 0.01 * len(directed),
         figure=figure if disagreeing or inside_out else "all outward" if closed else "all agree",
         limit="all outward",
-        remedy="Turn on clean, which makes the winding consistent; else parts are invisible from outside.",
+        remedy="Let the stages clean and repair run, which turn faces outward; else parts are invisible from outside.",
     )
 
 
@@ -83,7 +83,7 @@ def degenerate_faces(mesh: Mesh) -> Check:
         bearable=count <= 0.01 * len(mesh.faces),
         figure=counted(count, "face"),
         limit="none",
-        remedy="Turn on clean, or lower decimate.triangle_count a little.",
+        remedy="Let the stage clean run, or change decimate.triangle_count a little.",
     )
 
 
@@ -96,7 +96,7 @@ def non_manifold_edges(mesh: Mesh) -> Check:
         ok=count == 0,
         figure=counted(count, "edge"),
         limit="none",
-        remedy="Turn on clean; such edges confuse Nanite, LODs and physics.",
+        remedy="Let the stage repair run; such edges confuse Nanite, LODs and physics.",
         otherwise=Verdict.WARN,
     )
 

@@ -47,7 +47,7 @@ def uv_overlap(atlas: Atlas, limit: float) -> Check:
         ok=twice <= limit,
         figure=f"{share(twice)} of the texels used twice",
         limit=f"at most {share(limit)}",
-        remedy="Unwrap again with another unwrapper or less unwrap.chart_stretch; overlapping parts share baked light.",
+        remedy="Change decimate.triangle_count a little, so that charts fall differently; what overlaps shares light.",
     )
 
 
@@ -61,7 +61,7 @@ def uv_in_unit_square(unwrapped: UnwrappedMesh) -> Check:
         ok=outside <= 0.0 and finite,
         figure=f"{share(outside)} of the vertices outside" if finite else "UVs that are no numbers",
         limit="all inside",
-        remedy="Unwrap again; baked maps would repeat on these faces.",
+        remedy="Set unwrap.texels_per_m to 0, so that the layout is scaled to fit; maps would repeat on these faces.",
     )
 
 
@@ -96,5 +96,5 @@ def texel_density_spread(unwrapped: UnwrappedMesh, limit: float, scale: float) -
         bearable=spread <= 4.0 * limit,
         figure=f"{density:.3g} texels/cm, spread {share(spread)}",
         limit=f"spread at most {share(limit)}",
-        remedy="Unwrap again by texel density; otherwise some parts look sharp and others blurred.",
+        remedy="Raise decimate.triangle_count, so that charts lie flatter; now some parts look sharper than others.",
     )

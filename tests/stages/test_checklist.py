@@ -1,10 +1,14 @@
 """Each rule is shown an asset that keeps it and one that breaks it."""
 
+import ast
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bridge_server.pipeline.registry import REGISTRY
 from bridge_server.run import SilentRun
 from bridge_server.stages import checklist_uv
 from bridge_server.stages.checklist import MakeChecklist
@@ -393,3 +397,15 @@ def test_a_full_atlas_of_many_triangles_has_no_texel_twice():
     assert layers.max() == 1
     expected = (1 - 2 * 0.02) ** 2
     assert (layers > 0).mean() == pytest.approx(expected, abs=0.03)
+
+
+def test_remedies_name_fields_that_exist():
+    trees = [ast.parse(path.read_text()) for path in Path(checklist_uv.__file__).parent.glob("checklist_*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    words = "".join(ast.unparse(node) for node in nodes if isinstance(node, ast.keyword) and node.arg == "remedy")
+    stages = "|".join(REGISTRY.stages)
+    named = set(re.findall(rf"\b({stages})\.([a-z]\w+)\b", words))
+    assert len(named) > 10
+    for stage, field in named:
+        known = {known.name for known in dataclasses.fields(REGISTRY.stage_class(stage))}
+        assert field in known, f"{stage}.{field} is named in a remedy, but the stage has {sorted(known)}"
