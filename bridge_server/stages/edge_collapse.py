@@ -55,7 +55,7 @@ def collapse_edges(
     quadrics = face_quadrics(mesh.coordinates, faces)
     add_feature_edges(quadrics, mesh.coordinates, *near.feature_halfedges(faces))
     drift = np.zeros(len(mesh.points))
-    share, tries = FIRST_SHARE, TRIES_PER_POINT
+    share, thorough = FIRST_SHARE, False
     while len(faces) > triangle_count:
         run.checkpoint((before - len(faces)) / max(before - triangle_count, 1), "collapsing edges")
         found = find_candidates(faces, mesh.points, near, locked)
@@ -66,14 +66,14 @@ def collapse_edges(
         found, cost = found.at(looked_at), cost[looked_at]
         moved = outline_drift(mesh, faces, near, found, drift)
         rows = np.flatnonzero(keeps_topology(found, near) & (moved <= outline_tolerance))
-        rows = first_of_each(found.u[rows], rows, tries)
+        rows = first_of_each(found.u[rows], rows, len(rows) if thorough else TRIES_PER_POINT)
         rows = rows[keeps_shape(mesh, faces, near, found.at(rows))]
         rows = independent(found, first_of_each(found.u[rows], rows, 1), cost, near)
         rows = rows[: (len(faces) - triangle_count + 1) // 2]
         if not len(rows):
-            if share >= 1.0 and tries > TRIES_PER_POINT:
+            if thorough:
                 break
-            share, tries = (share * 2.0, tries) if share < 1.0 else (1.0, len(cost))
+            share, thorough = min(share * 2.0, 1.0), share >= 1.0
             continue
         chosen = found.at(rows)
         into = np.arange(len(mesh.points))

@@ -1,0 +1,126 @@
+"""Stage ``lods``: levels of detail that share the UV layout and the textures of level 0."""
+
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+import numpy as np
+from jaxtyping import Int64
+
+from bridge_server.backends.raycaster.base import Raycaster
+from bridge_server.run import PartialRun, Run
+from bridge_server.stages.edge_collapse import WedgeMesh, collapse_edges
+from bridge_server.stages.mesh_distance import surface_distance
+from bridge_server.stages.stage import Range, Stage
+from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
+from bridge_server.values.base import Notice, Severity
+from bridge_server.values.lod import Lod, LodChain
+from bridge_server.values.mesh import UnwrappedMesh
+
+UV_WEIGHT = 0.5
+"""How heavy a shift of the texture weighs, over a shift of the surface by as much."""
+OUTLINE_STEPS = (0.5, 2.0, np.inf)
+"""How far chart outlines may move, in paddings of the atlas; the next step is taken where the target is not met."""
+LEAST_REDUCTION = 0.9
+"""A level with more than this share of the triangles of the one before is not worth its memory."""
+SCREEN_LINES = 1080
+LEAST_SCREEN_SIZE = 0.005
+DISTANCE_SAMPLES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lods(Stage):
+    """Simplify the unwrapped mesh level by level; vertices of a level are vertices of the level before.
+
+    Normals stay those of level 0, which the normal map was baked for; tangents are MikkTSpace of each level.
+    """
+
+    name: ClassVar[str] = "lods"
+    writes: ClassVar[str] = "lods"
+    version: ClassVar[int] = 1
+    count: Annotated[int, Range(1, 8)] = 3
+    """Levels, level 0 included."""
+    reduction: Annotated[float, Range(0.05, 0.95)] = 0.5
+    """Share of the triangles that each level keeps of the one before."""
+    pixel_error: Annotated[float, Range(0.1, 16.0)] = 1.0
+    """A level is shown once its largest error covers no more than so many pixels of a screen of 1080 lines."""
+
+    def __call__(self, run: Run, raycaster: Raycaster, *, unwrapped: UnwrappedMesh) -> LodChain:
+        """Fewer levels come back, with a notice, where the mesh cannot be simplified any further."""
+        lods = [Lod(mesh=unwrapped, screen_size=1.0, error_m=0.0, seam_gap_m=seam_gap_m(unwrapped))]
+        notices: list[Notice] = []
+        base = unwrapped.welded_mesh()
+        for level in range(1, self.count):
+            share = PartialRun(run, (level - 1) / (self.count - 1), level / (self.count - 1))
+            before = lods[-1].mesh
+            target = max(round(len(unwrapped.faces) * self.reduction**level), 4)
+            mesh = simplified(before, target, PartialRun(share, 0.0, 0.7))
+            reached = len(mesh.faces)
+            if reached > LEAST_REDUCTION * len(before.faces):
+                message = f"The levels of detail end at {level - 1}: chart borders leave nothing more to simplify."
+                notices.append(Notice(code="lods_ended", message=message, severity=Severity.INFO))
+                break
+            if reached > 1.1 * target:
+                message = f"Level {level} has {reached:,} triangles of {target:,} wanted: chart borders hold the rest."
+                notices.append(Notice(code="lod_above_target", message=message))
+            error_m = surface_distance(
+                raycaster, base, mesh.welded_mesh(), DISTANCE_SAMPLES, PartialRun(share, 0.7, 1.0)
+            ).largest_m
+            sparser = (reached / len(before.faces)) ** 0.5
+            visible = self.pixel_error * base.diagonal_m / (SCREEN_LINES * max(error_m, 1e-12 * base.diagonal_m))
+            size = max(min(visible, lods[-1].screen_size * sparser), LEAST_SCREEN_SIZE * sparser**level)
+            lods.append(Lod(mesh=mesh, screen_size=size, error_m=error_m, seam_gap_m=seam_gap_m(mesh)))
+        return LodChain(lods=tuple(lods), notices=tuple(notices))
+
+
+def simplified(mesh: UnwrappedMesh, triangle_count: int, run: Run) -> UnwrappedMesh:
+    """About so many triangles, by collapses that tear no seam; more where chart borders do not allow fewer."""
+    points = mesh.welded.astype(np.int64)
+    corners = mesh.positions_m.astype(np.float64)[mesh.faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    flat = mesh.uvs.astype(np.float64)[mesh.faces]
+    side, other = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
+    uv_area = np.abs(side[:, 0] * other[:, 1] - side[:, 1] * other[:, 0]).sum()
+    low, high = mesh.positions_m.min(axis=0), mesh.positions_m.max(axis=0)
+    diagonal = float(np.linalg.norm(high.astype(np.float64) - low)) or 1.0
+    uv_scale = UV_WEIGHT * float(np.sqrt(area / max(uv_area, 1e-12))) / diagonal
+    places = (mesh.positions_m.astype(np.float64) - low) / diagonal
+    coordinates = np.concatenate([places, mesh.uvs.astype(np.float64) * uv_scale], axis=1)
+    faces = mesh.faces.astype(np.int64)
+    for step, paddings in enumerate(OUTLINE_STEPS):
+        part = PartialRun(run, step / len(OUTLINE_STEPS), (step + 1) / len(OUTLINE_STEPS))
+        tolerance = paddings * mesh.padding_px / max(mesh.atlas_px, 1) * uv_scale
+        faces = collapse_edges(WedgeMesh(coordinates, points, faces), triangle_count, part, tolerance)
+        if len(faces) <= triangle_count:
+            break
+    return with_faces(mesh, faces)
+
+
+def with_faces(mesh: UnwrappedMesh, faces: Int64[np.ndarray, "faces 3"]) -> UnwrappedMesh:
+    """The mesh with other faces over the same vertices; tangents are made anew, unused vertices go."""
+    chart_of_vertex = np.zeros(len(mesh.positions_m), np.int32)
+    chart_of_vertex[mesh.faces.reshape(-1)] = np.repeat(mesh.charts, 3)
+    used, inverse = np.unique(faces, return_inverse=True)
+    local = inverse.reshape(-1, 3).astype(np.int32)
+    tangents = mikktspace_tangents(mesh.positions_m[used], mesh.normals[used], mesh.uvs[used], local)
+    split = split_by_tangent(local, tangents)
+    origin = used[split.vertices]
+    return replace(
+        mesh,
+        positions_m=mesh.positions_m[origin],
+        normals=mesh.normals[origin],
+        tangents=split.tangents,
+        uvs=mesh.uvs[origin],
+        faces=split.faces,
+        charts=chart_of_vertex[faces[:, 0]],
+        welded=np.unique(mesh.welded[origin], return_inverse=True)[1].reshape(-1).astype(np.int32),
+        notices=(),
+    )
+
+
+def seam_gap_m(mesh: UnwrappedMesh) -> float:
+    """Widest distance between twins across a seam."""
+    count = int(mesh.welded.max()) + 1
+    low, high = np.full((count, 3), np.inf, np.float32), np.full((count, 3), -np.inf, np.float32)
+    np.minimum.at(low, mesh.welded, mesh.positions_m)
+    np.maximum.at(high, mesh.welded, mesh.positions_m)
+    return float(np.linalg.norm((high - low).astype(np.float64), axis=1).max())

@@ -1,0 +1,190 @@
+import itertools
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bridge_server.backends.raycaster.base import RAYCASTERS
+from bridge_server.errors import Cancelled
+from bridge_server.run import CallbackRun, SilentRun
+from bridge_server.stages.lods import Lods
+from bridge_server.values.mesh import edge_face_counts, is_watertight, volume_m3
+from tests.unwrapped_shapes import CUBE_SIDES, GUTTER, unwrapped_ball, unwrapped_box
+
+
+@pytest.fixture(scope="module")
+def raycaster():
+    return RAYCASTERS.load(RAYCASTERS.choose("auto"))
+
+
+@pytest.fixture(scope="module")
+def ball():
+    return unwrapped_ball(0.5, 30)
+
+
+@pytest.fixture(scope="module")
+def chain(raycaster, ball):
+    return Lods(count=4)(SilentRun(), raycaster, unwrapped=ball)
+
+
+def uv_areas(mesh):
+    a, b, c = mesh.uvs.astype(np.float64)[mesh.faces].transpose(1, 0, 2)
+    return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+
+
+def rows(mesh):
+    return {row.tobytes() for row in np.concatenate([mesh.positions_m, mesh.normals, mesh.uvs], axis=1)}
+
+
+def test_each_level_halves_the_triangles_and_level_0_is_the_mesh_itself(chain, ball):
+    assert chain.lods[0].mesh is ball
+    assert [len(lod.mesh.faces) for lod in chain.lods] == pytest.approx([10800, 5400, 2700, 1350], rel=0.01)
+    assert not chain.notices
+
+
+def test_levels_have_no_cracks(chain):
+    for lod in chain.lods:
+        assert lod.seam_gap_m == 0.0
+        assert is_watertight(lod.mesh.welded_mesh())
+        assert volume_m3(lod.mesh.welded_mesh()) == pytest.approx(np.pi / 6, rel=0.03)
+
+
+def test_vertices_are_those_of_level_0_with_their_coordinates_and_normals(chain):
+    given = rows(chain.lods[0].mesh)
+    for lod in chain.lods[1:]:
+        assert rows(lod.mesh) <= given
+
+
+def test_charts_keep_their_place_and_never_fold(chain, ball):
+    for lod in chain.lods:
+        mesh = lod.mesh
+        assert (uv_areas(mesh) * np.sign(uv_areas(ball)[0]) > 0).all()
+        cell = np.stack([mesh.charts % 3, mesh.charts // 3], 1) / (3.0, 2.0)
+        local = (mesh.uvs[mesh.faces] - cell[:, None]) * (3.0, 2.0)
+        assert local.min() >= GUTTER - 1e-5
+        assert local.max() <= 1 - GUTTER + 1e-5
+        assert set(np.unique(mesh.charts)) == set(range(6))
+
+
+def test_the_texture_does_not_slide(chain):
+    """The place that a texture coordinate means on the ball is known: compare it with where a level shows it."""
+    sides = np.array(CUBE_SIDES, np.float64)
+    weights = np.random.default_rng(0).dirichlet((1, 1, 1), 8)
+    worst = []
+    for lod in chain.lods:
+        mesh = lod.mesh
+        uv = np.einsum("kc,fcd->fkd", weights, mesh.uvs[mesh.faces]).reshape(-1, 2)
+        shown = np.einsum("kc,fcd->fkd", weights, mesh.positions_m[mesh.faces]).reshape(-1, 3)
+        side = np.repeat(mesh.charts, len(weights))
+        local = (uv * (3.0, 2.0) - np.stack([side % 3, side // 3], 1) - GUTTER) / (1 - 2 * GUTTER)
+        normal, right, up = sides[side].transpose(1, 0, 2)
+        cube = normal + right * (2 * local[:, :1] - 1) + up * (1 - 2 * local[:, 1:])
+        meant = 0.5 * cube / np.linalg.norm(cube, axis=1, keepdims=True)
+        worst.append(np.quantile(np.linalg.norm(shown - meant, axis=1), 0.99))
+    assert worst[0] < 1e-3
+    assert worst[1] < 8e-3
+    assert worst[3] < 0.035  # under 4 % of the diameter at an eighth of the triangles
+
+
+def test_errors_and_screen_sizes_are_consistent(chain):
+    errors = [lod.error_m for lod in chain.lods]
+    sizes = [lod.screen_size for lod in chain.lods]
+    assert errors[0] == 0.0
+    assert sizes[0] == 1.0
+    assert all(later > earlier for earlier, later in itertools.pairwise(errors))
+    assert all(later < earlier for earlier, later in itertools.pairwise(sizes))
+    diagonal = chain.lods[0].mesh.welded_mesh().diagonal_m
+    for lod in chain.lods[1:]:
+        assert lod.error_m / diagonal * lod.screen_size * 1080 <= 1.001
+        corners = lod.mesh.positions_m.astype(np.float64)[lod.mesh.faces]
+        deepest = 0.5 - np.linalg.norm(corners.mean(axis=1), axis=1).min()
+        assert lod.error_m == pytest.approx(deepest, rel=0.4)
+
+
+def test_tangents_are_unit_and_perpendicular(chain):
+    for lod in chain.lods:
+        tangents, normals = lod.mesh.tangents, lod.mesh.normals
+        np.testing.assert_allclose(np.linalg.norm(tangents[:, :3], axis=1), 1.0, atol=1e-4)
+        assert np.abs(np.einsum("ij,ij->i", tangents[:, :3], normals)).max() < 1e-3
+        assert set(np.unique(tangents[:, 3])) <= {-1.0, 1.0}
+
+
+def test_welded_has_no_gaps_and_charts_fit(chain):
+    for lod in chain.lods:
+        mesh = lod.mesh
+        assert len(mesh.charts) == len(mesh.faces)
+        assert len(np.unique(mesh.welded)) == mesh.welded.max() + 1
+        assert len(np.unique(mesh.faces)) == len(mesh.positions_m)
+
+
+def test_flat_sides_simplify_without_any_error(raycaster):
+    box = unwrapped_box((1, 2, 3), cells=8)
+    chain = Lods(count=4, reduction=0.3)(SilentRun(), raycaster, unwrapped=box)
+    last = chain.lods[-1]
+    assert len(chain.lods) == 4
+    assert len(last.mesh.faces) <= 25
+    assert volume_m3(last.mesh.welded_mesh()) == pytest.approx(6.0, rel=1e-5)
+    assert last.error_m < 1e-4  # what single precision leaves of 0
+    assert 0 < last.screen_size < 0.3
+
+
+def test_mirrored_charts_keep_their_handedness(raycaster):
+    box = unwrapped_box(cells=6, mirrored_chart=2)
+    mesh = Lods(count=2)(SilentRun(), raycaster, unwrapped=box).lods[1].mesh
+    of_vertex = np.zeros(len(mesh.positions_m), int)
+    of_vertex[mesh.faces.reshape(-1)] = np.repeat(mesh.charts, 3)
+    np.testing.assert_array_equal(mesh.tangents[:, 3], np.where(of_vertex == 2, -1.0, 1.0))
+
+
+def test_the_chain_ends_where_nothing_is_left_to_simplify(raycaster):
+    chain = Lods(count=8)(SilentRun(), raycaster, unwrapped=unwrapped_box())
+    assert len(chain.lods) == 1
+    assert {notice.code for notice in chain.notices} == {"lods_ended"}
+
+
+def test_one_level_is_the_mesh_alone(raycaster, ball):
+    assert len(Lods(count=1)(SilentRun(), raycaster, unwrapped=ball).lods) == 1
+
+
+def test_an_open_mesh_keeps_its_border(raycaster, ball):
+    inside = ball.positions_m[ball.faces].mean(axis=1)[:, 1] < 0.3
+    opened = replace(ball, faces=ball.faces[inside], charts=ball.charts[inside])
+    used, inverse = np.unique(opened.faces, return_inverse=True)
+    opened = replace(
+        opened,
+        faces=inverse.reshape(-1, 3).astype(np.int32),
+        positions_m=ball.positions_m[used],
+        normals=ball.normals[used],
+        tangents=ball.tangents[used],
+        uvs=ball.uvs[used],
+        welded=np.unique(ball.welded[used], return_inverse=True)[1].astype(np.int32),
+    )
+    lod = Lods(count=2)(SilentRun(), raycaster, unwrapped=opened).lods[1]
+    assert edge_face_counts(lod.mesh.welded_mesh().faces).max() == 2
+    assert lod.error_m < 0.03
+
+
+def test_results_repeat_to_the_byte(raycaster, chain, ball):
+    again = Lods(count=4)(SilentRun(), raycaster, unwrapped=ball)
+    for one, other in zip(chain.lods, again.lods, strict=True):
+        assert one.mesh.faces.tobytes() == other.mesh.faces.tobytes()
+        assert one.mesh.tangents.tobytes() == other.mesh.tangents.tobytes()
+        assert one.error_m == other.error_m
+
+
+def test_cancellation_is_heard(raycaster, ball):
+    def stop(fraction, note):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Lods()(CallbackRun(stop), raycaster, unwrapped=ball)
+
+
+@pytest.mark.slow
+def test_sixty_thousand_triangles_take_seconds(raycaster):
+    ball = unwrapped_ball(0.5, 71)
+    started = time.monotonic()
+    chain = Lods(count=4)(SilentRun(), raycaster, unwrapped=ball)
+    assert time.monotonic() - started < 30.0
+    assert len(chain.lods[3].mesh.faces) == pytest.approx(len(ball.faces) / 8, rel=0.01)
