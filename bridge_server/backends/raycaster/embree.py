@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float32, Int32
 
 from bridge_server.backends.raycaster.base import NearestPlaces, RayHits
 from bridge_server.backends.raycaster.rays import checked_triangles, prepared_rays
-from bridge_server.backends.raycaster.threads import over_blocks
 from bridge_server.backends.raycaster.warp import WarpRaycaster, WarpScene, warp_availability
 from bridge_server.backends.table import Availability
+from bridge_server.blocks import over_blocks
 
 FAR = 1e36
 

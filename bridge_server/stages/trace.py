@@ -1,0 +1,157 @@
+"""Trace: find, for every texel of the atlas, the place on the high poly that it takes its detail from."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from bridge_server.backends.raycaster.base import Raycaster
+from bridge_server.blocks import over_blocks
+from bridge_server.run import Run
+from bridge_server.stages.corner_normals import unit_face_normals
+from bridge_server.stages.stage import Range, Stage
+from bridge_server.stages.trace_rays import Target, measured_cage_m, places_on_high, unit_rows
+from bridge_server.values.base import Notice
+from bridge_server.values.mesh import HighPoly, UnwrappedMesh, vertex_normals
+from bridge_server.values.texel_grid import Covered, cover_centers, gathered, touched_texels, weights_at_centers
+from bridge_server.values.texture import TexelHits
+
+BLOCK = 1 << 18
+"""Texels whose weights are computed at once."""
+CAGE_SAMPLES = 20_000
+FEW_RAYS = 0.9
+"""Below this share of texels that a ray served, the user is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace(Stage):
+    """Rays from the low poly to the high poly, along the smoothed normal, within a cage."""
+
+    name: ClassVar[str] = "trace"
+    writes: ClassVar[str] = "texel_hits"
+    version: ClassVar[int] = 1
+
+    resolution_px: Annotated[int, Range(16, 8192)] = 1024
+    """Edge length of the maps."""
+    supersample: Annotated[int, Range(1, 4)] = 2
+    """Rays along each edge of a texel: 2 casts four a texel, which smooths chart borders and fine detail."""
+    cage_offset_m: Annotated[float, Range(0, 1000)] = 0.0
+    """How far from the low poly a ray looks for the high poly, to either side; 0 measures what is needed."""
+
+    def __call__(self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly, unwrapped: UnwrappedMesh) -> TexelHits:
+        """One place on both meshes for every covered (sub-)texel."""
+        run.checkpoint(0.0, "covering texels")
+        cells = _cells(unwrapped, self.resolution_px, self.supersample)
+        run.checkpoint(0.15, "building the scene")
+        high = high_poly.mesh
+        scene = raycaster.scene(high.positions_m, high.faces)
+        count = len(cells.low)
+        corners = unwrapped.positions_m[unwrapped.faces]
+        normals = vertex_normals(unwrapped.welded_mesh())[unwrapped.welded[unwrapped.faces]]
+        some = np.linspace(0, max(count - 1, 0), min(count, CAGE_SAMPLES)).astype(np.int64)
+        samples_m = _interpolated(corners, cells, some)
+        cage_m = self.cage_offset_m or measured_cage_m(scene, samples_m, high.diagonal_m)
+        target = Target(scene=scene, face_normals=unit_face_normals(high).astype(np.float32), cage_m=cage_m)
+        high_face, high_weights = np.empty(count, np.int32), np.empty((count, 2), np.float32)
+        by_ray = np.empty(count, np.bool_)
+
+        def trace(rows: slice) -> None:
+            points = _interpolated(corners, cells, rows)
+            outward = unit_rows(_interpolated(normals, cells, rows))
+            places = places_on_high(target, points, outward)
+            high_face[rows], by_ray[rows] = places.faces, places.by_ray
+            high_weights[rows] = places.barycentrics[:, 1:]
+
+        over_blocks(trace, count, before=lambda share: run.checkpoint(0.2 + 0.8 * share, "tracing texels"))
+        return TexelHits(
+            notices=_notices(by_ray, cage_m),
+            resolution_px=self.resolution_px,
+            supersample=self.supersample,
+            index=cells.low.index,
+            low_face=cells.low.faces,
+            low_weights=cells.weights[:, 1:],
+            high_face=high_face,
+            high_weights=high_weights,
+            by_ray=by_ray,
+            coverage=cells.coverage,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Every (sub-)texel to be traced, by rising index, with its place on the low poly."""
+
+    low: Covered
+    weights: Float32[np.ndarray, "texels 3"]
+    coverage: Bool[np.ndarray, "resolution_px resolution_px"]
+
+
+def _cells(unwrapped: UnwrappedMesh, resolution_px: int, supersample: int) -> _Cells:
+    """Sub-texel centres inside charts; texels that a chart only grazes get the place nearest to their centre."""
+    size = resolution_px * supersample
+    inside = gathered(cover_centers(unwrapped.uvs, unwrapped.faces, size))
+    weights = _weights(unwrapped, size, inside)
+    covered = np.zeros(resolution_px * resolution_px, np.bool_)
+    covered[inside.index // size // supersample * resolution_px + inside.index % size // supersample] = True
+    grazed, grazed_weights = _grazed(unwrapped, resolution_px, covered)
+    row, column = np.divmod(grazed.index.astype(np.int64), resolution_px)
+    middle = supersample // 2
+    moved = (row * supersample + middle) * size + column * supersample + middle
+    covered[grazed.index] = True
+    index = np.concatenate([inside.index, moved.astype(np.int32)])
+    order = np.argsort(index, kind="stable")
+    order = order[np.concatenate([[True], np.diff(index[order]) > 0])] if len(order) else order
+    return _Cells(
+        low=Covered(index=index[order], faces=np.concatenate([inside.faces, grazed.faces])[order]),
+        weights=np.concatenate([weights, grazed_weights])[order],
+        coverage=covered.reshape(resolution_px, resolution_px),
+    )
+
+
+def _grazed(
+    unwrapped: UnwrappedMesh, resolution_px: int, covered: Bool[np.ndarray, "texels"]
+) -> tuple[Covered, Float32[np.ndarray, "grazed 3"]]:
+    """Texels that a chart touches without covering any of their centres, once each, by the nearest face."""
+    blocks = touched_texels(unwrapped.uvs, unwrapped.faces, resolution_px)
+    kept = gathered(
+        Covered(index=block.index[rows], faces=block.faces[rows])
+        for block in blocks
+        for rows in (np.flatnonzero(~covered[block.index]),)
+    )
+    weights = _weights(unwrapped, resolution_px, kept)
+    places = np.einsum("tc,tcd->td", weights, unwrapped.uvs[unwrapped.faces[kept.faces]]) * resolution_px
+    center = np.stack([kept.index % resolution_px, kept.index // resolution_px], axis=1) + 0.5
+    order = np.lexsort((kept.faces, ((places - center) ** 2).sum(axis=1), kept.index))
+    first = np.concatenate([[True], np.diff(kept.index[order]) > 0]) if len(order) else np.zeros(0, np.bool_)
+    chosen = order[first]
+    return Covered(index=kept.index[chosen], faces=kept.faces[chosen]), weights[chosen]
+
+
+def _weights(unwrapped: UnwrappedMesh, size_px: int, cells: Covered) -> Float32[np.ndarray, "texels 3"]:
+    result = np.empty((len(cells), 3), np.float32)
+    for start in range(0, len(cells), BLOCK):
+        block = slice(start, start + BLOCK)
+        part = Covered(index=cells.index[block], faces=cells.faces[block])
+        result[block] = weights_at_centers(unwrapped.uvs, unwrapped.faces, size_px, part)
+    return result
+
+
+def _interpolated(
+    corners: Float32[np.ndarray, "faces 3 3"], cells: _Cells, rows: slice | Int64[np.ndarray, "rows"]
+) -> Float32[np.ndarray, "rows 3"]:
+    return np.einsum("tc,tcd->td", cells.weights[rows], corners[cells.low.faces[rows]]).astype(np.float32)
+
+
+def _notices(by_ray: Bool[np.ndarray, "texels"], cage_m: float) -> tuple[Notice, ...]:
+    share = float(by_ray.mean()) if len(by_ray) else 1.0
+    if share >= FEW_RAYS:
+        return ()
+    return (
+        Notice(
+            code="few_rays_hit",
+            message=f"Only {share:.0%} of the texels found the high poly within {cage_m * 1000:.1f} mm along the"
+            " normal; the others took the closest point, where detail may smear.",
+            remedy="Raise the triangle count, or set trace.cage_offset_m to the largest distance between the meshes.",
+        ),
+    )
