@@ -57,6 +57,11 @@ def framing_camera(
     eye = float(((right + left) / 2.0 / slope).max())
     nearest = float(local[:, 2].max())
     eye = max(eye, nearest + 1e-6 + 1e-3 * abs(nearest - float(local[:, 2].min())))
+    loose = int((right + left).argmin())
+    depth = eye - local[:, 2]
+    for _ in range(8):  # the axis with room to spare is balanced at the distance that the other one asked for
+        seen = (local[:, loose] - center[loose]) / depth
+        center[loose] += float(seen.min() + seen.max()) / 2.0 * float(depth.min())
     return Camera(eye_m=np.array([*center, eye]) @ axes, axes=axes, tangent=tangent)
 
 

@@ -24,7 +24,7 @@ from bridge_server.values.texture import AlbedoMap, NormalMap, PackedMap
 
 THUMBNAIL_PX = 256
 FRAME_MS = 100
-COMPARISON_PX = 448
+PANEL_PX = 448
 
 Pixels = UInt8[np.ndarray, "height width 3"]
 
@@ -67,18 +67,13 @@ class Render(Stage):
         """Render all pictures from one ray scene; the comparison needs the high poly."""
         run.checkpoint(0.0, "preparing the studio")
         subject = mapped_subject(raycaster, unwrapped, placement, normal=normal, albedo=albedo, packed=packed)
-        preview = self._view(PartialRun(parent=run, start=0.05, end=0.35), subject, self.preview_px)
+        preview = self._view(PartialRun(run, 0.05, 0.35), subject, self.preview_px)
         comparison = b""
         if self.comparison and high_poly is not None:
-            panels = (field_subject(raycaster, high_poly, placement), clay_subject(subject), subject)
-            pictures = [
-                self._view(
-                    PartialRun(parent=run, start=0.35 + 0.07 * number, end=0.42 + 0.07 * number), panel, COMPARISON_PX
-                )
-                for number, panel in enumerate(panels)
-            ]
-            comparison = encode_png(np.concatenate(pictures, axis=1), srgb=True)
-        frames = self._turn(PartialRun(parent=run, start=0.56, end=0.92), subject)
+            high = self._view(PartialRun(run, 0.35, 0.46), field_subject(raycaster, high_poly, placement), PANEL_PX)
+            clay = self._view(PartialRun(run, 0.46, 0.56), clay_subject(subject), PANEL_PX)
+            comparison = encode_png(np.concatenate([high, clay, _resized(preview, PANEL_PX)], axis=1), srgb=True)
+        frames = self._turn(PartialRun(run, 0.56, 0.92), subject)
         run.checkpoint(0.92, "encoding")
         return Pictures(
             preview_png=encode_png(preview, srgb=True),

@@ -12,8 +12,7 @@ def test_the_picture_holds_the_asset_centred_and_as_large_as_asked(size, azimuth
     camera = framing_camera(points, azimuth, elevation, fill=0.8)
     picture = camera.project(points.astype(np.float64))
     assert np.abs(picture).max() == pytest.approx(0.8, abs=1e-6)
-    wide = np.abs(picture).max(axis=0).argmax()
-    assert picture[:, wide].min() == pytest.approx(-picture[:, wide].max(), abs=1e-6)
+    np.testing.assert_allclose(picture.min(axis=0), -picture.max(axis=0), atol=0.02)
     assert np.all(-camera.axes[2] @ (points - camera.eye_m).T > 0)
 
 
