@@ -32,6 +32,15 @@ def follow(client: ForgeClient, name: str, view: progress.View) -> jobs_pb2.Job:
 
 def follow_and_fetch(client: ForgeClient, name: str, out: Path | None, *, as_json: bool) -> None:
     """Follow a job to its end, fetch its package into ``out`` where given, and end with the exit code that fits."""
+    job, _ = fetched(client, name, out, as_json=as_json)
+    raise typer.Exit(exit_code(job))
+
+
+def fetched(client: ForgeClient, name: str, out: Path | None, *, as_json: bool) -> tuple[jobs_pb2.Job, Sequence[Path]]:
+    """Follow a job to its end, fetch its package into ``out`` where given, and show what came of it.
+
+    Returns the job and what now stands in ``out``. Raises ``StageFailed`` where people read along and it failed.
+    """
     placed: Sequence[Path] = ()
     with progress.open_view(as_json=as_json) as view:
         job = follow(client, name, view)
@@ -41,7 +50,7 @@ def follow_and_fetch(client: ForgeClient, name: str, out: Path | None, *, as_jso
         output.emit({"job": document(job), "files": [str(path.resolve()) for path in placed]})
     else:
         show_outcome(job, placed)
-    raise typer.Exit(exit_code(job))
+    return job, placed
 
 
 def show_outcome(job: jobs_pb2.Job, placed: Sequence[Path]) -> None:

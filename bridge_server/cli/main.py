@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import typer
 from typer.exceptions import TyperException
 
-from bridge_server.cli import check, demo, development, doctor, jobs, models, output, presets, serve, submit
+from bridge_server.cli import check, demo, development, doctor, editors, jobs, models, output, presets, serve, submit
 from bridge_server.cli.exit_codes import ExitCode, code_of
 from bridge_server.errors import ForgeError, InputError
 
@@ -38,6 +38,11 @@ COMMANDS = {
     "retry": _Command(jobs.retry, "./forge retry JOB --wait"),
     "download": _Command(jobs.download, "./forge download JOB --out packages"),
     "check": _Command(check.check, "./forge check out/export_Coffee_UE5.zip"),
+    "editors": _Command(editors.editors, "./forge editors"),
+    "import": _Command(
+        editors.import_package, "./forge import out/export_Coffee_UE5 --editor MyProject --destination /Game/Props"
+    ),
+    "exec": _Command(editors.execute, "./forge exec 'unreal.SystemLibrary.get_engine_version()'"),
     "doctor": _Command(doctor.doctor, "./forge doctor"),
     "test": _Command(development.run_tests, "./forge test -m 'not slow' tests/values", development.PASS_THROUGH),
     "bench": _Command(development.run_benchmark, "./forge bench", development.PASS_THROUGH),

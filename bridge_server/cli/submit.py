@@ -1,11 +1,15 @@
 """``forge submit``: photos or a mesh file become a job."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge_server.cli import options, output
+from bridge_server.cli import editors, options, output
+from bridge_server.home import data_home
+
+if TYPE_CHECKING:
+    from bridge_server.cli.client import ForgeClient
 
 
 def submit(
@@ -24,6 +28,15 @@ def submit(
     priority: Annotated[int, typer.Option(min=-100, max=100, help="Higher starts first.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Wait, and download the package into this folder.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until the job has ended.")] = False,
+    import_to: Annotated[
+        str,
+        typer.Option(
+            "--import", metavar="FOLDER", help="Wait, and import into this content folder of a running editor."
+        ),
+    ] = "",
+    editor: editors.EditorName = "",
+    group: editors.Group = editors.DEFAULT_GROUP,
+    interfaces: editors.Interfaces = None,
     server: options.Server = "",
     token: options.Token = "",
     authority: options.Authority = None,
@@ -50,7 +63,23 @@ def submit(
             output.emit({"job": document(job)})
         else:
             output.say(f"job {bare(job.name)} queued")
+        if import_to:
+            endpoint = editors.endpoint_of(group, interfaces)
+            package = _package(client, job.name, out or data_home() / "packages", as_json=as_json)
+            editors.show_import(editors.send(package, import_to, editor, endpoint, as_json=as_json), as_json=as_json)
+            return
         if wait or out is not None:
             follow_and_fetch(client, job.name, out, as_json=as_json)
     if not as_json:
         output.say(f"Watch it: ./forge watch {bare(job.name)}")
+
+
+def _package(client: "ForgeClient", job: str, out: Path, *, as_json: bool) -> Path:
+    """Wait for the job and fetch its package; returns the package's folder, or ends as the job did."""
+    from bridge_server.cli.following import exit_code, fetched
+
+    ended, placed = fetched(client, job, out, as_json=as_json)
+    folder = next((path for path in placed if path.is_dir()), None)
+    if folder is None:
+        raise typer.Exit(exit_code(ended))
+    return folder
