@@ -5,7 +5,6 @@ The studio turns with the camera, so every picture is lit alike from whatever si
 
 import functools
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
 from bridge_server.backends.raycaster.base import RayHits
+from bridge_server.blocks import usable_cores
 from bridge_server.run import Run
 from bridge_server.stages.camera import Camera, framing_camera, view_axes
 from bridge_server.stages.environment_light import Environment, environment, key_directions
@@ -128,7 +128,7 @@ def _bands(view: View) -> list[range]:
 def in_parallel(run: Run, tasks: Sequence[Callable[[], T]], note: str) -> list[T]:
     """Results of all tasks in their order; a checkpoint a few times a second, and a clean stop when it raises."""
     results: list[T] = []
-    with ThreadPoolExecutor(min(_usable_cores(), 8)) as pool:
+    with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
         futures = [pool.submit(task) for task in tasks]
         try:
             for number, future in enumerate(futures):
@@ -143,10 +143,6 @@ def in_parallel(run: Run, tasks: Sequence[Callable[[], T]], note: str) -> list[T
             for future in futures:
                 future.cancel()
     return results
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def render_rows(view: View, rows: range) -> UInt8[np.ndarray, "rows size 3"]:

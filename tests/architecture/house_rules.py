@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tests.architecture.source_files import SourceFile
 
 LAYERS = (
-    ("errors", "run"),
+    ("errors", "run", "blocks"),
     ("values",),
     ("home",),
     ("backends",),
