@@ -7,7 +7,20 @@ from dataclasses import dataclass
 import typer
 from typer.exceptions import TyperException
 
-from bridge_server.cli import check, demo, development, doctor, editors, jobs, models, output, presets, serve, submit
+from bridge_server.cli import (
+    check,
+    demo,
+    development,
+    doctor,
+    editors,
+    jobs,
+    models,
+    output,
+    plugin,
+    presets,
+    serve,
+    submit,
+)
 from bridge_server.cli.exit_codes import ExitCode, code_of
 from bridge_server.errors import ForgeError, InputError
 
@@ -49,7 +62,7 @@ COMMANDS = {
 }
 for _name, _command in COMMANDS.items():
     app.command(_name, epilog=f"Example: {_command.example}", context_settings=_command.settings)(_command.function)
-GROUPS = {"presets": presets.app, "models": models.app}
+GROUPS = {"presets": presets.app, "models": models.app, "plugin": plugin.app}
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
 
