@@ -420,3 +420,17 @@ def test_the_same_file_gives_the_same_bytes():
     first, second = load("a.stl", data).mesh, load("a.stl", data).mesh
     assert first.positions_m.tobytes() == second.positions_m.tobytes()
     assert first.faces.tobytes() == second.faces.tobytes()
+
+
+def test_the_example_fox_stands_upright_in_metres_with_its_texture():
+    from pathlib import Path
+
+    data = (Path(__file__).parents[2] / "examples/fox/fox.glb").read_bytes()
+    high = load("fox.glb", data)
+    assert len(high.mesh.faces) == 576
+    assert is_watertight(high.mesh)
+    low, up = high.mesh.bounds_m
+    assert low[1] == pytest.approx(0.0, abs=0.01)
+    np.testing.assert_allclose(up - low, [0.252, 0.790, 1.547], atol=0.01)
+    assert high.field.materials[0].base_color_image.pixels.shape == (1024, 1024, 3)
+    assert not high.notices
