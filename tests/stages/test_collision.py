@@ -1,0 +1,203 @@
+"""Collision pieces: closed, convex, outward, few, and holding what they should."""
+
+import numpy as np
+import pytest
+
+from bridge_server.backends.decomposer.coacd import CoacdDecomposer
+from bridge_server.errors import StageFailed
+from bridge_server.run import SilentRun
+from bridge_server.stages.collision import MakeCollision, require_solid
+from bridge_server.stages.collision_fit import containment, surface_samples
+from bridge_server.stages.collision_shapes import fit_box, fit_capsule, fit_convex, fit_sphere
+from bridge_server.stages.stage import declaration_of
+from bridge_server.values.collision import CollisionShape
+from bridge_server.values.convex import is_convex
+from bridge_server.values.mesh import LowPoly, Mesh, is_watertight, volume_m3
+from tests import shapes
+
+
+class Refusing:
+    """A decomposer that fails."""
+
+    identity = "refusing 1"
+
+    def decompose(self, mesh, settings, run):
+        raise StageFailed("took longer than 60 s.", reason="TIME_LIMIT")
+
+
+class Unreachable:
+    """A decomposer that must not be asked."""
+
+    identity = "unreachable 1"
+
+    def decompose(self, mesh, settings, run):
+        raise AssertionError("there was nothing to decompose")
+
+
+def _low(mesh: Mesh) -> LowPoly:
+    return LowPoly(mesh=mesh, target_triangle_count=12, hausdorff_m=0.0, mean_distance_m=0.0, method="test")
+
+
+def _collide(mesh: Mesh, decomposer=None, **fields):
+    collision = MakeCollision(**fields)(SilentRun(), decomposer or Unreachable(), low_poly=_low(mesh))
+    for piece in collision.pieces:
+        assert is_watertight(piece.mesh)
+        assert volume_m3(piece.mesh) > 0
+        assert is_convex(piece.mesh, 1e-5 * mesh.diagonal_m)
+    return collision
+
+
+def _chair() -> Mesh:
+    legs = [shapes.box((0.05, 0.45, 0.05), (x, 0.225, z)) for x in (-0.2, 0.2) for z in (-0.2, 0.2)]
+    back = shapes.box((0.5, 0.5, 0.05), (0, 0.74, -0.22))
+    return shapes.merged(shapes.box((0.5, 0.05, 0.5), (0, 0.47, 0)), back, *legs)
+
+
+def test_a_chair_becomes_its_six_boards():
+    collision = _collide(_chair(), CoacdDecomposer())
+    assert len(collision.pieces) == 6
+    assert all(piece.shape is CollisionShape.CONVEX for piece in collision.pieces)
+    assert collision.method == "coacd"
+    assert collision.containment >= 0.99
+    assert collision.excess_volume == pytest.approx(0.0, abs=0.1)
+    assert collision.notices == ()
+
+
+def test_a_convex_mesh_needs_no_decomposition():
+    collision = _collide(shapes.box())
+    assert len(collision.pieces) == 1
+    assert collision.method == "hull"
+    assert collision.containment == 1.0
+    assert collision.excess_volume == pytest.approx(0.0, abs=1e-5)
+    assert len(collision.pieces[0].mesh.faces) == 12
+
+
+def test_a_ball_of_twenty_thousand_triangles_keeps_to_one_per_cent_and_holds():
+    ball = shapes.sphere(0.5, 5)
+    collision = _collide(ball)
+    assert sum(len(piece.mesh.faces) for piece in collision.pieces) <= 0.01 * len(ball.faces)
+    assert collision.containment >= 0.98
+    assert collision.excess_volume < 0.2
+
+
+def test_one_hull_on_request():
+    collision = _collide(shapes.torus(), max_pieces=1)
+    assert len(collision.pieces) == 1
+    assert collision.method == "hull"
+    assert len(collision.pieces[0].mesh.positions_m) <= 32
+
+
+@pytest.mark.parametrize("count", [8, 12, 64])
+def test_vertex_limit_is_kept(count):
+    collision = _collide(shapes.sphere(0.5, 4), max_vertices=count, triangle_share=1.0)
+    assert len(collision.pieces[0].mesh.positions_m) <= count
+
+
+def test_a_failed_decomposition_falls_back_to_one_hull_and_says_so():
+    collision = _collide(shapes.torus(), Refusing())
+    assert collision.method == "hull"
+    assert len(collision.pieces) == 1
+    (notice,) = collision.notices
+    assert notice.code == "collision_fallback"
+    assert "took longer than 60 s" in notice.message
+    assert notice.remedy
+
+
+@pytest.mark.parametrize("shape", [CollisionShape.BOX, CollisionShape.SPHERE, CollisionShape.CAPSULE])
+def test_simple_shapes_hold_everything(shape):
+    for mesh in (shapes.torus(), _chair(), shapes.box((0.1, 3.0, 0.1))):
+        collision = _collide(mesh, shape=shape)
+        assert [piece.shape for piece in collision.pieces] == [shape]
+        assert collision.method == shape.value
+        assert collision.containment == 1.0
+
+
+def test_a_box_fits_exactly_also_when_turned():
+    size = np.array([1.0, 0.5, 3.0])
+    angle = 0.6
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    points = shapes.box((1.0, 0.5, 3.0)).positions_m.astype(np.float64) @ turn.T
+    fit = fit_box(points, 0.0)
+    assert fit.volume_m3 == pytest.approx(size.prod(), rel=1e-5)
+    assert volume_m3(fit.mesh) == pytest.approx(size.prod(), rel=1e-5)
+    assert len(fit.mesh.positions_m) == 8
+
+
+def test_a_ball_and_a_capsule_fit_their_own():
+    ball = fit_sphere(shapes.sphere(0.7, 3, center=(1.0, 2.0, 3.0)).positions_m.astype(np.float64))
+    assert ball.volume_m3 == pytest.approx(4 / 3 * np.pi * 0.7**3, rel=0.01)
+    cap = shapes.sphere(0.2, 3).positions_m.astype(np.float64)
+    for axis in range(3):
+        shift = np.eye(3)[axis] * 0.8
+        fit = fit_capsule(np.concatenate([cap + shift, cap - shift]))
+        assert fit.volume_m3 == pytest.approx(np.pi * 0.04 * 1.6 + 4 / 3 * np.pi * 0.008, rel=0.02)
+        assert np.argmax(np.ptp(fit.mesh.positions_m, axis=0)) == axis
+
+
+def test_containment_counts_what_lies_inside():
+    big = shapes.box((2.0, 1.0, 1.0))
+    half = fit_convex(shapes.box((1.0, 1.0, 1.0), center=(0.5, 0.0, 0.0)))
+    assert containment([half], surface_samples(big, 0), 1e-6) == pytest.approx(0.5, abs=0.01)
+    assert containment([half, fit_convex(big)], surface_samples(big, 0), 1e-6) == 1.0
+
+
+def test_samples_spread_by_area():
+    mesh = shapes.merged(shapes.box((1, 1, 1)), shapes.box((3, 3, 3), center=(10, 0, 0)))
+    share = (surface_samples(mesh, 0)[:, 0] > 5).mean()
+    assert share == pytest.approx(0.9, abs=0.005)
+
+
+def test_an_open_mesh_has_no_excess_volume():
+    box = shapes.box()
+    collision = _collide(Mesh(positions_m=box.positions_m, faces=box.faces[2:]), max_pieces=1)
+    assert np.isnan(collision.excess_volume)
+    assert collision.containment == 1.0
+
+
+def test_a_flat_sheet_gets_a_thin_slab():
+    sheet = Mesh(
+        positions_m=np.float32([[0, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1]]),
+        faces=np.array([[0, 2, 1], [0, 3, 2]], np.int32),
+    )
+    for shape in CollisionShape:
+        collision = _collide(sheet, max_pieces=1, shape=shape)
+        assert collision.containment == 1.0
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        Mesh(positions_m=np.zeros((3, 3), np.float32), faces=np.array([[0, 1, 2]], np.int32)),
+        Mesh(positions_m=np.zeros((0, 3), np.float32), faces=np.zeros((0, 3), np.int32)),
+        Mesh(positions_m=np.full((3, 3), np.nan, np.float32), faces=np.array([[0, 1, 2]], np.int32)),
+    ],
+    ids=["point", "empty", "nan"],
+)
+def test_a_mesh_without_extent_is_refused(mesh):
+    with pytest.raises(StageFailed, match="extent"):
+        _collide(mesh)
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        shapes.flipped(shapes.box()),
+        shapes.torus(rows=24, columns=12),
+        Mesh(positions_m=shapes.box().positions_m, faces=shapes.box().faces[1:]),
+    ],
+    ids=["inside out", "hollow", "open"],
+)
+def test_what_is_not_solid_is_found(mesh):
+    with pytest.raises(StageFailed, match="open, hollow or inside out"):
+        require_solid(mesh)
+
+
+def test_the_same_call_gives_the_same_pieces():
+    first, second = (_collide(shapes.torus(), Refusing()) for _ in range(2))
+    np.testing.assert_array_equal(first.pieces[0].mesh.positions_m, second.pieces[0].mesh.positions_m)
+    assert first.containment == second.containment
+
+
+def test_declaration():
+    declared = declaration_of(MakeCollision)
+    assert (declared.backends, declared.reads, declared.writes) == (("decomposer",), ("low_poly",), "collision")

@@ -1,0 +1,72 @@
+"""Hulls against shapes whose hull is known."""
+
+import numpy as np
+import pytest
+
+from bridge_server.values.convex import convex_hull, farthest_first, is_convex, outside_distance_m, reduced_hull
+from bridge_server.values.mesh import is_watertight, volume_m3
+from tests import shapes
+
+
+def test_hull_of_a_box_with_points_inside_is_the_box():
+    rng = np.random.default_rng(0)
+    inside = rng.uniform(-0.49, 0.49, (500, 3)).astype(np.float32)
+    hull = convex_hull(np.concatenate([shapes.box().positions_m, inside]))
+    assert (len(hull.positions_m), len(hull.faces)) == (8, 12)
+    assert is_watertight(hull)
+    assert volume_m3(hull) == pytest.approx(1.0, rel=1e-6)
+
+
+def test_hull_of_a_ball_keeps_its_volume():
+    ball = shapes.sphere(0.5, 3)
+    hull = convex_hull(ball.positions_m)
+    assert volume_m3(hull) == pytest.approx(volume_m3(ball), rel=1e-3)
+    assert is_convex(hull, 1e-6)
+
+
+def test_convexity_tells_a_torus_from_a_ball():
+    assert is_convex(shapes.sphere(0.5, 2), 1e-6)
+    assert not is_convex(shapes.torus(rows=24, columns=12), 1e-2)
+
+
+def test_distance_to_a_box_is_that_to_its_planes():
+    points = np.float32([[0, 0, 0], [0.4, 0, 0], [0.75, 0, 0], [0, -2, 0]])
+    np.testing.assert_allclose(outside_distance_m(shapes.box(), points), [-0.5, -0.1, 0.25, 1.5], atol=1e-6)
+
+
+def test_flat_points_are_refused_or_thickened():
+    square = np.float32([[0, 0, 0], [1, 0, 0], [0, 0, 1], [1, 0, 1]])
+    for flat in (square, square[:2], square[:1]):
+        with pytest.raises(ValueError, match="no volume"):
+            convex_hull(flat)
+    hull = convex_hull(square, 0.1)
+    assert is_watertight(hull)
+    assert volume_m3(hull) == pytest.approx(0.1, rel=1e-5)
+    assert volume_m3(convex_hull(square[:2], 0.1)) == pytest.approx(0.01, rel=1e-5)
+    assert volume_m3(convex_hull(square[:1], 0.1)) == pytest.approx(0.001, rel=1e-5)
+
+
+def test_farthest_first_finds_the_corners():
+    rng = np.random.default_rng(1)
+    points = np.concatenate([rng.uniform(-0.4, 0.4, (200, 3)).astype(np.float32), shapes.box().positions_m])
+    assert set(farthest_first(points, 8).tolist()) == set(range(200, 208))
+    assert len(farthest_first(points, 50)) == 8, "nothing else lies outside"
+
+
+@pytest.mark.parametrize("count", [8, 16, 32])
+def test_a_reduced_hull_is_small_solid_and_falls_short_no_more_than_allowed(count):
+    ball = convex_hull(shapes.sphere(0.5, 3).positions_m)
+    small = reduced_hull(ball, count, 0.02)
+    assert len(small.positions_m) <= count
+    assert is_watertight(small)
+    assert is_convex(small, 1e-5)
+    assert (small.positions_m >= ball.bounds_m[0]).all()
+    assert (small.positions_m <= ball.bounds_m[1]).all()
+    if count >= 16:
+        assert outside_distance_m(small, ball.positions_m).max() <= 0.02 + 0.015
+        assert volume_m3(small) < 1.35 * volume_m3(ball)
+
+
+def test_a_hull_small_enough_stays_as_it_is():
+    box = shapes.box()
+    assert reduced_hull(box, 8, 0.01) is box
