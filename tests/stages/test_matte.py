@@ -8,6 +8,7 @@ from PIL import Image
 
 from bridge_server.backends import weights
 from bridge_server.backends.matting.edges import guided_filter, refine_matte
+from bridge_server.backends.matting.plain_background import backdrop_of, with_backdrop
 from bridge_server.backends.matting.u2net import U2NetP
 from bridge_server.errors import BackendUnavailable, Cancelled, StageFailed
 from bridge_server.run import CallbackRun, Run, SilentRun
@@ -125,6 +126,37 @@ def test_refinement_finds_the_true_edge_of_a_coarse_answer() -> None:
     assert overlap(coarse.repeat(4, 0).repeat(4, 1) > 0.5, true > 0.5) < 0.97
     assert overlap(found > 0.5, true > 0.5) > 0.99
     assert 0.01 < ((found > 0.02) & (found < 0.98)).mean() + 0.01 < 0.05
+
+
+def scene_on_backdrop() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A red ball with a grey antenna before a backdrop with a gradient and a soft shadow; its matte; the shadow."""
+    y, x = np.mgrid[:320, :320] + 0.5
+    antenna = np.clip(4 - np.abs(x - 160), 0, 1) * (y > 40) * (y < 160)
+    true = np.maximum(disc(size=320, radius=60, center=(160, 200)), antenna)
+    backdrop = (0.9 - 0.15 * x / 320)[..., None] * np.array([235, 240, 245])
+    shadow = 0.45 * np.exp(-(((x - 230) / 60) ** 2) - ((y - 262) / 18) ** 2)
+    paint = np.where((antenna > 0)[..., None], [150, 152, 155], [190, 40, 30])
+    photo = true[..., None] * paint + (1 - true[..., None]) * backdrop * (1 - shadow[..., None])
+    return photo.astype(np.uint8), true, shadow
+
+
+def test_plain_backdrop_brings_back_thin_parts_and_leaves_shadows_out() -> None:
+    photo, true, shadow = scene_on_backdrop()
+    network = resize(disc(size=320, radius=60, center=(160, 200))[..., None].astype(np.float32), 160, 160)[..., 0]
+    found = refine_matte(photo, network, SilentRun())
+    assert overlap(found > 0.5, true > 0.5) > 0.98
+    assert (found[45:130, 158:162] > 0.9).all()
+    assert (found[(shadow > 0.2) & (true == 0)] > 0.5).mean() < 0.02
+
+
+def test_busy_background_is_not_taken_for_a_backdrop() -> None:
+    photo, _, _ = scene_on_backdrop()
+    busy = photo + np.random.default_rng(1).integers(-40, 40, photo.shape)
+    network = disc(size=320, radius=60, center=(160, 200)).astype(np.float32)
+    scaled = np.clip(busy, 0, 255).astype(np.float32) / 255.0
+    assert backdrop_of(photo.astype(np.float32) / 255.0, network) is not None
+    assert backdrop_of(scaled, network) is None
+    np.testing.assert_array_equal(with_backdrop(scaled, network), network)
 
 
 def test_guided_filter_returns_a_linear_function_of_its_guide() -> None:

@@ -12,7 +12,7 @@ from bridge_server.run import PartialRun, Run
 from bridge_server.values.image import View
 from bridge_server.values.mesh import HighPoly
 
-SHARPNESS = 3.0
+SHARPNESS = 6.0
 """Power of the cosine by which views are weighed against each other."""
 GUESSED = 0.4
 """What a picture made up from its opposite counts beside a real one."""

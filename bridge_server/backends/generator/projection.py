@@ -22,6 +22,8 @@ FOLD_FROM = np.deg2rad(70.0)
 BACK_BAND = 0.22
 """Share of the outline's depth over which the back lets go of the mirrored photo."""
 BACK_BLUR = 0.03
+SPILL_CELLS = 8
+"""How far beyond its outline something near still hides what lies far behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +93,25 @@ def facing_weights(
 def visible(
     view: View, volume: Float32[np.ndarray, "x y z"], nodes: Float64[np.ndarray, "vertices 3"]
 ) -> Float64[np.ndarray, "vertices"]:
-    """1 where nothing of the solid lies between a vertex and the eye, fading to 0 within three cells behind."""
+    """1 where nothing of the solid lies between a vertex and the eye, fading to 0 within three cells behind.
+
+    What stands clearly before a place hides it even a little beyond its own outline, because the photo may show it
+    larger than the solid has it.
+    """
     axis = int(np.flatnonzero(TOWARDS[view])[0])
     forward = TOWARDS[view][axis] > 0.0
     solid = np.moveaxis(volume > 0.0, axis, 2)
     count = solid.shape[2]
     from_eye = solid[..., ::-1] if forward else solid
     first = np.where(solid.any(axis=2), from_eye.argmax(axis=2), count).astype(np.float64)
-    first = ndimage.maximum_filter(np.where(first < count, first, -1.0), 3)
+    here = ndimage.maximum_filter(np.where(first < count, first, -1.0), 3)
+    around = ndimage.minimum_filter(first, 2 * SPILL_CELLS + 1)
     others = [k for k in range(3) if k != axis]
-    place = np.round(nodes[:, others]).astype(np.int64)
+    across, up = np.round(nodes[:, others]).astype(np.int64).T
     depth = (count - 1 - nodes[:, axis]) if forward else nodes[:, axis]
-    behind = depth - first[place[:, 0], place[:, 1]]
-    return np.clip((4.0 - behind) / 3.0, 0.0, 1.0)
+    open_here = np.clip((4.0 - (depth - here[across, up])) / 3.0, 0.0, 1.0)
+    open_around = np.clip((2.5 * SPILL_CELLS - (depth - around[across, up])) / SPILL_CELLS, 0.0, 1.0)
+    return open_here * open_around
 
 
 def projected_field(mesh: Mesh, parts: Sequence[Seen]) -> ProjectedField:

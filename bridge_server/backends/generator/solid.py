@@ -40,7 +40,7 @@ def crossed(front: Inflation, side: Inflation, exponent: float) -> Float32[np.nd
     lack = (1.0 - profiles[0])[:, :, None] ** short + (1.0 - profiles[1].T)[None, :, :] ** short
     amount = 1.0 - lack ** (1.0 / short)
     solid = np.where(scale[None, :, None] > 0.0, amount * np.maximum(scale, 0.05)[None, :, None], scale[None, :, None])
-    return _distance(ndimage.gaussian_filter(solid, 0.8))
+    return _distance(ndimage.gaussian_filter(solid, (0.8, 1.2, 0.8)))
 
 
 def section_exponent(front: Inflation, side: Inflation) -> float:

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from scipy import ndimage
 
+from bridge_server.backends.matting.plain_background import with_backdrop
 from bridge_server.run import Run
 from bridge_server.values.pixels import continue_colors, resize
 
-WORKING_PX = 1280
+WORKING_PX = 1024
 """Edges are sought at this size; a larger photo gets its matte enlarged from it."""
 BAND = 2.5 / 320
 """Half width of the band that is sought, as a share of the longer edge: what one network pixel may be off."""
@@ -33,12 +34,13 @@ def refine_matte(
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
     photo = resize(pixels.astype(np.float32) / 255.0, h, w)
     network = resize(coarse[..., None], h, w)[..., 0]
+    network = with_backdrop(photo, network)
     radius = max(2, round(BAND * max(h, w)))
     inside, outside = _sure(network > 0.9, radius), _sure(network < 0.1, radius)
     if not inside.any() or not outside.any():
         return np.clip(resize(network[..., None], height, width)[..., 0], 0.0, 1.0)
     run.checkpoint(0.2, "following its edges")
-    by_color, trust = _by_color(photo, inside, outside, 1.5 * radius)
+    by_color, trust = _by_color(photo, inside, outside, float(radius))
     run.checkpoint(0.5, "following its edges")
     prior = np.clip((network - 0.1) / 0.8, 0.0, 1.0)
     mixed = np.where(inside, 1.0, np.where(outside, 0.0, trust * by_color + (1.0 - trust) * prior))
@@ -73,9 +75,14 @@ def _nearby(
     photo: Float32[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"], reach: float
 ) -> tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w"]]:
     """Mean colour of the known pixels around each place, and how far they scatter about it (variance)."""
-    mass = ndimage.gaussian_filter(known.astype(np.float32), reach)
-    sums = [ndimage.gaussian_filter(photo[..., c] * known, reach) for c in range(3)]
-    squares = ndimage.gaussian_filter(np.einsum("hwc,hwc->hw", photo, photo) * known, reach)
+    size = 2 * round(1.5 * reach) + 1
+
+    def local(plane: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+        return np.asarray(ndimage.uniform_filter(ndimage.uniform_filter(plane, size), size))
+
+    mass = local(known.astype(np.float32))
+    sums = [local(photo[..., c] * known) for c in range(3)]
+    squares = local(np.einsum("hwc,hwc->hw", photo, photo) * known)
     safe = np.maximum(mass, 1e-4)[..., None]
     mean = np.stack(sums, axis=-1) / safe
     variance = np.maximum(squares / safe[..., 0] - np.einsum("hwc,hwc->hw", mean, mean), 0.0)
