@@ -1,6 +1,7 @@
 """The baked maps as image files, in the channels and conventions that each export target wants."""
 
 import io
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -89,7 +90,7 @@ def plan_jpeg(pixels: UInt8[np.ndarray, "size size 3"], plan: ImagePlan) -> Imag
 
 def encode_all(plans: tuple[ImagePlan, ...], prefix: str, run: Run) -> tuple[PackageFile, ...]:
     """Encode in parallel (compression releases the interpreter), with checkpoints while waiting."""
-    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="png") as pool:
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="png") as pool:
         pending = [pool.submit(plan.encode) for plan in plans]
         try:
             while not all(future.done() for future in pending):

@@ -48,7 +48,9 @@ def png_size(data: bytes) -> tuple[int, int, int, int]:
 
 def to_8_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
     """Sixteen bits to eight, rounded to the nearest."""
-    return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    whole, rest = np.divmod(pixels, np.uint16(257))
+    whole += rest > 128
+    return whole.astype(np.uint8)
 
 
 def flip_green(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
