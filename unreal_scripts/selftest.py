@@ -1,9 +1,9 @@
 """Self-test in a real editor: imports a golden package twice and writes what Unreal made of it.
 
-In the editor's Python console: ``exec(open(r".../selftest.py").read())`` or File > Execute Python Script. In a
-commandlet: ``-run=pythonscript -script="selftest.py [PACKAGE_FOLDER] [REPORT_FOLDER]"``. Writes ``selftest.json``
-and ``selftest.txt`` into the project's Saved/Open3DForge folder (or REPORT_FOLDER): send both with a bug report.
-Everything that it imports is removed again.
+In the editor: Tools > Execute Python Script. In a commandlet:
+``-run=pythonscript -script="selftest.py [PACKAGE_FOLDER] [REPORT_FOLDER]"``. The package is ``golden_package`` beside
+this file unless another is named. Writes ``selftest.json`` and ``selftest.txt`` into the project's Saved/Open3DForge
+folder (or REPORT_FOLDER): send both with a bug report. The asset that it imports is removed again.
 """
 
 import json

@@ -28,7 +28,7 @@ PIP_PLATFORMS = {
 """Unreal's platform name -> wheel tags, newest first."""
 FIXED_TIME = (2020, 1, 1, 0, 0, 0)
 STUBS = ROOT / "proto" / "python"
-SCRIPTS = ("asset_import", "capture")
+SCRIPTS = ("asset_import", "capture", "golden_package")
 LOOSE_SCRIPTS = ("__init__.py", "run_import.py", "selftest.py")
 
 
