@@ -1,0 +1,115 @@
+"""Bake ambient occlusion of the high poly."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, ClassVar
+
+import numpy as np
+from jaxtyping import Int64
+
+from bridge_server.backends.raycaster.base import Raycaster
+from bridge_server.blocks import over_blocks
+from bridge_server.run import PartialRun, Run
+from bridge_server.stages.corner_normals import unit_face_normals
+from bridge_server.stages.gutter import gutter_of, texel_of
+from bridge_server.stages.occlusion import Hemisphere, hemisphere_sets, openness
+from bridge_server.stages.occlusion_smoothing import SurfaceMap, denoised, enlarged
+from bridge_server.stages.stage import Range, Stage
+from bridge_server.stages.texel_average import interpolated
+from bridge_server.stages.trace_rays import unit_rows
+from bridge_server.values.mesh import HighPoly, UnwrappedMesh, vertex_normals
+from bridge_server.values.texture import AoMap, TexelHits
+
+RAYS_A_BLOCK = 1 << 15
+REACH_SHARE = 0.5
+"""The automatic reach of the rays, as a share of the diagonal."""
+START_SHARE = 1e-4
+"""How far above the surface rays start, as a share of the diagonal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BakeAo(Stage):
+    """Cosine-weighted openness of the high poly, denoised along the surface."""
+
+    name: ClassVar[str] = "bake_ao"
+    writes: ClassVar[str] = "ao"
+    version: ClassVar[int] = 1
+
+    samples: Annotated[int, Range(1, 4096)] = 64
+    """Rays from each texel that is computed."""
+    distance_m: Annotated[float, Range(0, 1e6)] = 0.0
+    """What lies farther away than this does not darken; 0 takes half the diagonal."""
+    coarseness: Annotated[int, Range(1, 4)] = 2
+    """Edge of the square of texels that share one computation; finer texels are interpolated along the surface."""
+    denoise_rounds: Annotated[int, Range(0, 4)] = 1
+    """Rounds of the denoiser; each doubles its reach, and blurs a little. 0 keeps the noise."""
+
+    def __call__(
+        self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly, unwrapped: UnwrappedMesh, texel_hits: TexelHits
+    ) -> AoMap:
+        """The map at the size that was traced."""
+        run.checkpoint(0.0, "building the scene")
+        high = high_poly.mesh
+        scene = raycaster.scene(high.positions_m, high.faces)
+        large, rows = _surface(high_poly, unwrapped, texel_hits, 1)
+        small, few = (
+            (large, rows) if self.coarseness == 1 else _surface(high_poly, unwrapped, texel_hits, self.coarseness)
+        )
+        hemisphere = Hemisphere(
+            scene=scene,
+            sets=hemisphere_sets(self.samples),
+            start_m=START_SHARE * high.diagonal_m,
+            reach_m=self.distance_m or REACH_SHARE * high.diagonal_m,
+        )
+        flat = unit_face_normals(high).astype(np.float32)[texel_hits.high_face[few]]
+        place = np.argwhere(small.charts >= 0)
+        points, normals = small.points_m[small.charts >= 0], small.normals[small.charts >= 0]
+        found = np.empty(len(place), np.float32)
+
+        def work(block: slice) -> None:
+            found[block] = openness(hemisphere, points[block], normals[block], flat[block], place[block])
+
+        before = partial(PartialRun(run, 0.1, 0.85).checkpoint, note="ambient occlusion")
+        over_blocks(work, len(place), max(RAYS_A_BLOCK // self.samples, 1), before)
+        run.checkpoint(0.85, "denoising")
+        values = np.ones(small.charts.shape, np.float32)
+        values[place[:, 0], place[:, 1]] = found
+        values = denoised(values, small, self.denoise_rounds)
+        if self.coarseness > 1:
+            values = enlarged(values, small, large, self.coarseness)
+        gutter = gutter_of(large.charts, unwrapped.padding_px)
+        filled = gutter.fill(values[:, :, None])[:, :, 0]
+        return AoMap(pixels=np.rint(np.clip(filled, 0.0, 1.0) * 255.0).astype(np.uint8))
+
+
+def _surface(
+    high_poly: HighPoly, unwrapped: UnwrappedMesh, hits: TexelHits, coarseness: int
+) -> tuple[SurfaceMap, Int64[np.ndarray, "texels"]]:
+    """The high poly under each texel of a map that is coarser by a factor, and the hit that stands for the texel.
+
+    Of the hits in a texel, the one nearest to its centre is taken.
+    """
+    size = -(-hits.resolution_px // coarseness)
+    rows = _central_hits(hits, coarseness, size)
+    mesh = high_poly.mesh
+    faces, weights = hits.high_face[rows], hits.high_weights[rows]
+    row, column = np.divmod(texel_of(hits)[rows], hits.resolution_px)
+    place = row // coarseness, column // coarseness
+    charts = np.full((size, size), -1, np.int32)
+    points, normals = np.zeros((size, size, 3), np.float32), np.zeros((size, size, 3), np.float32)
+    charts[place] = unwrapped.charts[hits.low_face[rows]]
+    points[place] = interpolated(mesh.positions_m[mesh.faces], faces, weights)
+    normals[place] = unit_rows(interpolated(vertex_normals(mesh)[mesh.faces], faces, weights))
+    density = unwrapped.texel_density_px_per_m * hits.resolution_px / unwrapped.atlas_px / coarseness
+    return SurfaceMap(charts=charts, points_m=points, normals=normals, texel_m=1.0 / max(density, 1e-9)), rows
+
+
+def _central_hits(hits: TexelHits, coarseness: int, size: int) -> Int64[np.ndarray, "texels"]:
+    """For each coarse texel that has hits the one nearest to its centre, by rising texel."""
+    step = hits.supersample * coarseness
+    row, column = np.divmod(hits.index.astype(np.int64), hits.resolution_px * hits.supersample)
+    texel = row // step * size + column // step
+    off = np.abs(2 * (row % step) + 1 - step) + np.abs(2 * (column % step) + 1 - step)
+    order = np.argsort(texel * (4 * step) + off, kind="stable")
+    first = np.concatenate([[True], np.diff(texel[order]) > 0]) if len(order) else np.zeros(0, np.bool_)
+    return order[first]
