@@ -63,7 +63,7 @@ def test_a_mesh_is_forged_across_a_kill(tmp_path: Path, connect: Callable[..., C
         )
         name = calls.jobs.CreateJob(jobs_pb2.CreateJobRequest(spec=spec), timeout=60).job.name
         with pytest.raises(grpc.RpcError):
-            events.extend(killing(server, "trace", watch(calls, name)))
+            events.extend(killing(server, "render", watch(calls, name)))
     with product(data) as (_, address):
         calls = connect(address)
         events += watch(calls, name, events[-1].sequence)
@@ -71,7 +71,7 @@ def test_a_mesh_is_forged_across_a_kill(tmp_path: Path, connect: Callable[..., C
         assert job.state == jobs_pb2.JOB_STATE_SUCCEEDED, job.error
         assert [event.sequence for event in events] == list(range(1, len(events) + 1))
         cached = {stage.stage for stage in job.stages if stage.cached}
-        assert {"load_mesh", "repair", "decimate", "unwrap"} <= cached
+        assert {"load_mesh", "repair", "decimate", "unwrap", "trace", "bake_ao"} <= cached
         assert job.thumbnail_available
         request = transfers_pb2.DownloadArtifactRequest(name=f"{name}/artifacts/export_Ball_UE5.zip")
         first, *chunks = calls.transfers.DownloadArtifact(request, timeout=60)

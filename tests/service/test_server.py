@@ -59,10 +59,10 @@ def wait_for_stage(calls: Calls, name: str, stage: str) -> None:
 def killing(
     server: subprocess.Popen[str], stage: str, events: Iterator[jobs_pb2.JobEvent]
 ) -> Iterator[jobs_pb2.JobEvent]:
-    """Pass events on and kill the server once the stage is under way."""
+    """Pass events on and kill the server once the stage has begun."""
     for event in events:
         yield event
-        if event.stage_progressed.stage == stage:
+        if event.stage_started.stage == stage:
             server.send_signal(signal.SIGKILL)
 
 

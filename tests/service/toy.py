@@ -48,9 +48,9 @@ class Toy:
             if mark.exists():
                 on_event(StageFinished(stage=stage, seconds=0.0, cached=True))
                 continue
-            on_event(StageStarted(stage=stage, index=index, count=len(STAGES)))
             with (folder / "runs.txt").open("a") as runs:
                 runs.write(f"{stage}\n")
+            on_event(StageStarted(stage=stage, index=index, count=len(STAGES)))
             started = time.monotonic()
             sleep(float(wishes.get("seconds", "0")), stage, on_event, cancel)
             if stage == "generate":
