@@ -70,7 +70,8 @@ class _Worker:
                 self.orders.put(message)
 
     def serve(self, order: Perform) -> None:
-        """Run one task and answer."""
+        """Run one task and answer; the first word says that its time begins."""
+        self.send(Progress(order.number, 0.0, ""))
         try:
             task = _unpickled(order.task)
             outcome = perform(task, self.store, self._load, _WorkerRun(self, order.number))

@@ -17,6 +17,8 @@ from bridge_server.executors.wire import Cancel, Ended, Failed, Hello, Perform, 
 from bridge_server.run import Run
 
 POLL_S = 0.05
+START_LIMIT_S = 60.0
+"""What a fresh process may take to its first word, before a stage's own time begins."""
 _LOG_TAIL_BYTES = 4000
 
 Message = Progress | Succeeded | Failed | Ended
@@ -59,11 +61,11 @@ class WorkerProcess:
         ``run.checkpoint`` raises; then the worker was stopped, and killed where it did not stop in ``grace_s``.
         """
         self._numbers += 1
-        number, limit_s = self._numbers, time.monotonic() + time_limit_s
+        number, limit_s = self._numbers, time.monotonic() + START_LIMIT_S + time_limit_s
         self._log.seek(0)
         self._log.truncate()
         self._send(Perform(number, task))
-        fraction, note = 0.0, ""
+        fraction, note, begun = 0.0, "", False
         try:
             while True:
                 message = self._next(POLL_S)
@@ -71,6 +73,8 @@ class WorkerProcess:
                     break
                 if message is not None:
                     fraction, note = message.fraction, message.note
+                    if not begun:
+                        begun, limit_s = True, time.monotonic() + time_limit_s
                 if time.monotonic() > limit_s:
                     raise StageFailed(
                         f"took longer than {time_limit_s:.0f} s and was stopped.", subject=name, reason="TIME_LIMIT"

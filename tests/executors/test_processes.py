@@ -27,9 +27,9 @@ linux = pytest.mark.skipif(
 posix = pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def traces(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def executor(store: Store) -> Iterator[ProcessExecutor]:
     with ProcessExecutor(store, grace_s=0.3) as made:
         yield made
@@ -76,11 +76,9 @@ def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     return condition()
 
 
-def cancelled_after(seconds: float) -> Run:
-    end = time.monotonic() + seconds
-
+def cancelled_when(condition: Callable[[], bool]) -> Run:
     def stop(fraction: float, note: str) -> None:
-        if time.monotonic() > end:
+        if condition():
             raise Cancelled
 
     return CallbackRun(stop)
@@ -96,11 +94,15 @@ def test_workers_stay_warm(executor: ProcessExecutor, store: Store, traces: Path
 def test_a_deaf_stage_is_killed_after_the_grace_period(
     executor: ProcessExecutor, store: Store, traces: Path, conduct: str
 ) -> None:
-    started = time.monotonic()
-    task = bake(store, conduct=conduct, seconds=60.0, folder=str(traces))
+    cancelled_s: list[float] = []
+
+    def begun() -> bool:
+        cancelled_s.extend([time.monotonic()] if pids(traces) else [])
+        return bool(cancelled_s)
+
     with pytest.raises(Cancelled):
-        executor.execute(task, cancelled_after(0.8))
-    assert 0.8 < time.monotonic() - started < 3.0
+        executor.execute(bake(store, conduct=conduct, seconds=60.0, folder=str(traces)), cancelled_when(begun))
+    assert 0.3 < time.monotonic() - cancelled_s[0] < 1.5
     assert not is_running(pids(traces)[0])
     assert executor.execute(bake(store, folder=str(traces)), SilentRun()).retries == 0
 
@@ -199,8 +201,8 @@ def test_waiting_for_a_worker_can_be_cancelled(executor: ProcessExecutor, store:
     assert until(lambda: len(pids(traces)) == 1)
     started = time.monotonic()
     with pytest.raises(Cancelled):
-        executor.execute(bake(store, folder=str(traces)), cancelled_after(0.2))
-    assert time.monotonic() - started < 1.0
+        executor.execute(bake(store, folder=str(traces)), cancelled_when(lambda: time.monotonic() > started + 0.2))
+    assert time.monotonic() - started < 0.8
     assert len(pids(traces)) == 1
     busy.join(20)
 
@@ -228,13 +230,9 @@ def test_closing_ends_what_runs(store: Store, traces: Path) -> None:
 
 def test_a_killed_worker_takes_its_isolated_child_with_it(store: Store, traces: Path) -> None:
     with ProcessExecutor(store, grace_s=0.2) as executor:
-
-        def stop(fraction: float, note: str) -> None:
-            if (traces / "child").exists():
-                raise Cancelled
-
+        task = bake(store, conduct="spawn", folder=str(traces))
         with pytest.raises(Cancelled):
-            executor.execute(bake(store, conduct="spawn", folder=str(traces)), CallbackRun(stop))
+            executor.execute(task, cancelled_when((traces / "child").exists))
     child = int((traces / "child").read_text())
     assert until(lambda: not is_running(child))
 
@@ -273,7 +271,7 @@ ProcessExecutor(store).execute(bake(store, conduct=sys.argv[3], seconds=60.0, fo
 def test_workers_die_with_a_server_that_was_shot(store: Store, traces: Path, conduct: str) -> None:
     server = subprocess.Popen([sys.executable, "-c", SERVER, str(store.root), str(traces), conduct])
     wanted = traces / ("child" if conduct == "spawn" else "call-1")
-    assert until(lambda: wanted.exists() and wanted.read_text() != "", 15.0)
+    assert until(wanted.exists, 15.0)
     time.sleep(0.1)
     server.kill()
     server.wait()

@@ -207,13 +207,20 @@ class ToyBakeAo(Stage):
         if not self.folder:
             return 0
         calls = len(list(Path(self.folder).glob("call-*"))) + 1
-        Path(self.folder, f"call-{calls}").write_text(str(os.getpid()))
+        leave(self.folder, f"call-{calls}")
         return calls
+
+
+def leave(folder: str, name: str) -> None:
+    """Write the number of this process, so that a reader sees all of it or nothing."""
+    partial = Path(folder, f"writing-{os.getpid()}")
+    partial.write_text(str(os.getpid()))
+    partial.replace(Path(folder, name))
 
 
 def sleep_and_tell(folder: str) -> None:
     """Runs in an isolated child of a worker."""
-    Path(folder, "child").write_text(str(os.getpid()))
+    leave(folder, "child")
     time.sleep(30)
 
 
