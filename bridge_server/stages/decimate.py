@@ -15,7 +15,7 @@ from bridge_server.stages.mesh_distance import surface_distance
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, edge_face_counts, is_watertight
-from bridge_server.values.mesh_topology import compacted, edge_table, halfedge_pairs, tidied
+from bridge_server.values.mesh_topology import compacted, edge_table, half_edge_pairs, tidied
 
 TOLERANCE = 0.01
 """Share of the wanted count that the result may be off."""
@@ -114,9 +114,9 @@ def on_target(mesh: Mesh, mesh_filter: MeshFilter, target: int, run: Run) -> Mes
         )
         if not len(found.faces):
             raise StageFailed("it left nothing.")
-        if abs(len(found.faces) - target) < abs(len(best.faces) - target):
-            best = found
-        if abs(len(best.faces) - target) <= TOLERANCE * target:
+        nearer = abs(len(found.faces) - target) < abs(len(best.faces) - target)
+        best = found if nearer else best
+        if not nearer or abs(len(best.faces) - target) <= TOLERANCE * target:
             break
         wish = max(4, round(wish * target / len(found.faces)))
     return best
@@ -147,7 +147,7 @@ def objection_to(found: Mesh, source: Mesh, target: int) -> str | None:
 
 def fold_count(mesh: Mesh) -> int:
     """Edges whose two faces turn back on each other."""
-    pairs = halfedge_pairs(edge_table(mesh.faces)) // 3
+    pairs = half_edge_pairs(edge_table(mesh.faces)) // 3
     corners = mesh.positions_m.astype(np.float64)[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)

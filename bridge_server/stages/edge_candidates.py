@@ -15,7 +15,7 @@ class Surroundings:
     codes: Int64[np.ndarray, "edges"]
     """Both points of each edge in one number, rising."""
     edges: Int64[np.ndarray, "edges 2"]
-    halfedges: Int64[np.ndarray, "edges 2"]
+    half_edges: Int64[np.ndarray, "edges 2"]
     """First two half-edges (face * 3 + corner) of each edge; -1 where there is only one."""
     border: Bool[np.ndarray, "edges"]
     seam: Bool[np.ndarray, "edges"]
@@ -47,9 +47,9 @@ class Surroundings:
         at = np.minimum(np.searchsorted(self.codes, code), len(self.codes) - 1)
         return np.asarray(self.codes[at] == code)
 
-    def feature_halfedges(self, faces: Int64[np.ndarray, "f 3"]) -> tuple[np.ndarray, np.ndarray]:
+    def feature_half_edges(self, faces: Int64[np.ndarray, "f 3"]) -> tuple[np.ndarray, np.ndarray]:
         """Start and end wedge of all half-edges on borders and seams."""
-        rows = self.halfedges[self.border | self.seam].reshape(-1)
+        rows = self.half_edges[self.border | self.seam].reshape(-1)
         rows = rows[rows >= 0]
         return faces.reshape(-1)[rows], faces.reshape(-1)[onward(rows)]
 
@@ -102,7 +102,7 @@ def surroundings(faces: Int64[np.ndarray, "f 3"], points: Int64[np.ndarray, "w"]
     return Surroundings(
         codes=codes,
         edges=edges,
-        halfedges=np.stack([one, two], axis=1),
+        half_edges=np.stack([one, two], axis=1),
         border=uses == 1,
         seam=seam,
         broken=broken,
@@ -116,9 +116,9 @@ def surroundings(faces: Int64[np.ndarray, "f 3"], points: Int64[np.ndarray, "w"]
     )
 
 
-def onward(halfedges: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
+def onward(half_edges: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
     """The next half-edge of the same face; it starts where the given one ends."""
-    return np.where(halfedges % 3 == 2, halfedges - 2, halfedges + 1)
+    return np.where(half_edges % 3 == 2, half_edges - 2, half_edges + 1)
 
 
 def pinched_points(
@@ -126,7 +126,7 @@ def pinched_points(
 ) -> Bool[np.ndarray, "points"]:
     """Points that must stay because the surface is no surface there: several fans meet, or an edge is broken."""
     sound = ~near.border & ~near.broken
-    one, two = near.halfedges[sound].T
+    one, two = near.half_edges[sound].T
     links = np.concatenate([np.stack([one, onward(two)], axis=1), np.stack([onward(one), two], axis=1)])
     fans = component_labels(faces.size, links)
     first_corner = np.unique(fans, return_index=True)[1]
@@ -149,7 +149,7 @@ def find_candidates(
     off_features = ~locked & (borders + seams == 0) & (wedges == 1)
     along_border = ~locked & (borders == 2) & (seams == 0) & (wedges == 1)
     along_seam = ~locked & (seams == 2) & (borders == 0) & (wedges == 2)
-    one, two = near.halfedges.T
+    one, two = near.half_edges.T
     flat = faces.reshape(-1)
     start = np.stack([flat[one], np.where(near.seam, flat[onward(two)], flat[one])])
     end = np.stack([flat[onward(one)], np.where(near.seam, flat[two], flat[onward(one)])])

@@ -16,10 +16,14 @@ from jaxtyping import Bool, Float64, Int64
 
 from bridge_server.run import Run
 from bridge_server.stages.edge_candidates import Candidates, Surroundings, find_candidates, pinched_points, surroundings
-from bridge_server.stages.edge_quadrics import add_feature_edges, face_quadrics
+from bridge_server.stages.edge_quadrics import Quadrics, add_feature_edges, face_quadrics
 
 FIRST_SHARE = 0.3
 """Share of the candidates, cheapest first, that a round looks at."""
+ROUND_SHARE = 0.5
+"""Share of the points that could go, cheapest first, of which a round takes some."""
+SAME_COST = 1e-15
+"""Costs that differ by less are equal; lengths are shares of the diagonal."""
 LEAST_COSINE = 0.25
 """How far the normal of a face may turn in one collapse."""
 LEAST_QUALITY = 0.03
@@ -40,6 +44,22 @@ class WedgeMesh:
     """Into the wedges."""
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How far a round looks."""
+
+    share: float = FIRST_SHARE
+    """Of the candidates, cheapest first."""
+    tries_per_point: int | None = TRIES_PER_POINT
+    """Targets of a point whose shape is looked at; None for all."""
+
+    def harder(self) -> "Effort | None":
+        """What to do when a round found nothing; None when there is nothing more to try."""
+        if self.share < 1.0:
+            return Effort(min(self.share * 2.0, 1.0), self.tries_per_point)
+        return None if self.tries_per_point is None else Effort(1.0, None)
+
+
 def collapse_edges(
     mesh: WedgeMesh, triangle_count: int, run: Run, outline_tolerance: float = np.inf
 ) -> Int64[np.ndarray, "faces 3"]:
@@ -53,42 +73,64 @@ def collapse_edges(
     near = surroundings(faces, mesh.points, points)
     locked = pinched_points(faces, mesh.points, near)
     quadrics = face_quadrics(mesh.coordinates, faces)
-    add_feature_edges(quadrics, mesh.coordinates, *near.feature_halfedges(faces))
+    add_feature_edges(quadrics, mesh.coordinates, *near.feature_half_edges(faces))
     drift = np.zeros(len(mesh.points))
-    share, thorough = FIRST_SHARE, False
-    while len(faces) > triangle_count:
+    effort: Effort | None = Effort()
+    while len(faces) > triangle_count and effort is not None:
         run.checkpoint((before - len(faces)) / max(before - triangle_count, 1), "collapsing edges")
         found = find_candidates(faces, mesh.points, near, locked)
-        cost = quadrics.cost(found.source[0], found.target[0], mesh.coordinates)
-        two = found.two_sided
-        cost[two] += quadrics.cost(found.source[1][two], found.target[1][two], mesh.coordinates)
-        looked_at = np.argsort(cost, kind="stable")[: max(int(len(cost) * share), 64)]
+        cost = collapse_costs(found, quadrics, mesh)
+        looked_at = np.argsort(cost, kind="stable")[: max(int(len(cost) * effort.share), 64)]
         found, cost = found.at(looked_at), cost[looked_at]
         moved = outline_drift(mesh, faces, near, found, drift)
         rows = np.flatnonzero(keeps_topology(found, near) & (moved <= outline_tolerance))
-        rows = first_of_each(found.u[rows], rows, len(rows) if thorough else TRIES_PER_POINT)
+        rows = first_of_each(found.u[rows], rows, effort.tries_per_point or len(rows))
         rows = rows[keeps_shape(mesh, faces, near, found.at(rows))]
-        rows = independent(found, first_of_each(found.u[rows], rows, 1), cost, near)
-        rows = rows[: (len(faces) - triangle_count + 1) // 2]
+        rows = first_of_each(found.u[rows], rows, 1)
+        wanted = (len(faces) - triangle_count + 1) // 2
+        rows = independent(found, cheap_ones(rows, cost, wanted), cost, near)[:wanted]
         if not len(rows):
-            if thorough:
-                break
-            share, thorough = min(share * 2.0, 1.0), share >= 1.0
+            effort = effort.harder()
             continue
-        chosen = found.at(rows)
-        into = np.arange(len(mesh.points))
+        faces = carried_out(mesh, faces, quadrics, found.at(rows))
         for side in (0, 1):
-            sided = slice(None) if side == 0 else chosen.two_sided
-            into[chosen.source[side][sided]] = chosen.target[side][sided]
-            quadrics.merge(chosen.source[side][sided], chosen.target[side][sided])
-            drift[chosen.target[side][sided]] = np.maximum(
-                drift[chosen.target[side][sided]], np.where(np.isfinite(moved[rows][sided]), moved[rows][sided], 0.0)
-            )
-        faces = into[faces]
-        ends = mesh.points[faces]
-        faces = faces[(ends[:, 0] != ends[:, 1]) & (ends[:, 1] != ends[:, 2]) & (ends[:, 2] != ends[:, 0])]
+            sided = rows[found.two_sided[rows]] if side else rows
+            np.maximum.at(drift, found.target[side][sided], moved[sided])
         near = surroundings(faces, mesh.points, points)
     return faces
+
+
+def collapse_costs(found: Candidates, quadrics: Quadrics, mesh: WedgeMesh) -> Float64[np.ndarray, "candidates"]:
+    """Quadric error of each collapse, both sides of a seam together."""
+    cost = quadrics.cost(found.source[0], found.target[0], mesh.coordinates)
+    two = found.two_sided
+    cost[two] += quadrics.cost(found.source[1][two], found.target[1][two], mesh.coordinates)
+    return cost
+
+
+def cheap_ones(
+    rows: Int64[np.ndarray, "valid"], cost: Float64[np.ndarray, "candidates"], wanted: int
+) -> Int64[np.ndarray, "kept"]:
+    """Those no dearer than the last that is wanted, and than half of all: a round must not run ahead of its costs."""
+    if not len(rows):
+        return rows
+    dearest = min(wanted, int(len(rows) * ROUND_SHARE) + 1, len(rows)) - 1
+    return rows[cost[rows] <= cost[rows[dearest]] + SAME_COST]
+
+
+def carried_out(
+    mesh: WedgeMesh, faces: Int64[np.ndarray, "f 3"], quadrics: Quadrics, chosen: Candidates
+) -> Int64[np.ndarray, "left 3"]:
+    """Faces after the collapses; quadrics go over to the targets."""
+    into = np.arange(len(mesh.points))
+    for side in (0, 1):
+        rows = chosen.two_sided if side else slice(None)
+        source, target = chosen.source[side][rows], chosen.target[side][rows]
+        into[source] = target
+        quadrics.merge(source, target)
+    faces = into[faces]
+    ends = mesh.points[faces]
+    return faces[(ends[:, 0] != ends[:, 1]) & (ends[:, 1] != ends[:, 2]) & (ends[:, 2] != ends[:, 0])]
 
 
 def outline_drift(
@@ -98,7 +140,7 @@ def outline_drift(
     result = np.zeros(len(found.source[0]))
     if mesh.coordinates.shape[1] < 5:
         return result
-    start, end = near.feature_halfedges(faces)
+    start, end = near.feature_half_edges(faces)
     onward = np.full((2, len(mesh.points)), -1)
     onward[0, start], onward[1, end] = end, start
     uv = mesh.coordinates[:, 3:]

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from bridge_server.values.mesh import Mesh
-from bridge_server.values.mesh_topology import EdgeTable, component_labels, edge_table, halfedge_ends, halfedge_pairs
+from bridge_server.values.mesh_topology import EdgeTable, component_labels, edge_table, half_edge_ends, half_edge_pairs
 
 
 def split_non_manifold(mesh: Mesh) -> Mesh:
@@ -15,7 +15,7 @@ def split_non_manifold(mesh: Mesh) -> Mesh:
     that no face uses are dropped; a mesh that is a manifold already comes back as it is.
     """
     table = edge_table(mesh.faces)
-    pairs = np.concatenate([halfedge_pairs(table), paired_by_angle(mesh, table)])
+    pairs = np.concatenate([half_edge_pairs(table), paired_by_angle(mesh, table)])
     links = corner_links(mesh, pairs)
     fans = component_labels(mesh.faces.size, links)
     corner_vertex = mesh.faces.reshape(-1).astype(np.int64)
@@ -38,7 +38,7 @@ def non_manifold_counts(mesh: Mesh) -> tuple[int, int]:
 
 def corner_links(mesh: Mesh, pairs: Int64[np.ndarray, "pairs 2"]) -> Int64[np.ndarray, "links 2"]:
     """Pairs of corners at the same vertex on both sides of joined half-edges, in either direction of winding."""
-    ends = halfedge_ends(mesh.faces)
+    ends = half_edge_ends(mesh.faces)
     one, two = pairs.T
     next_one, next_two = (np.where(h % 3 == 2, h - 2, h + 1) for h in (one, two))
     opposite = ends[one, 0] == ends[two, 1]
@@ -49,24 +49,24 @@ def corner_links(mesh: Mesh, pairs: Int64[np.ndarray, "pairs 2"]) -> Int64[np.nd
 
 def paired_by_angle(mesh: Mesh, table: EdgeTable) -> Int64[np.ndarray, "pairs 2"]:
     """Partners among the half-edges of each crowded edge: neighbours in angle with solid between them."""
-    order = np.argsort(table.of_halfedge, kind="stable")
+    order = np.argsort(table.of_half_edge, kind="stable")
     begin = np.cumsum(table.counts) - table.counts
     pairs: list[tuple[int, int]] = []
     for edge in np.flatnonzero(table.counts > 2):
-        halfedges = order[begin[edge] : begin[edge] + table.counts[edge]]
-        pairs += solid_partners(mesh, halfedges, table.edges[edge])
+        half_edges = order[begin[edge] : begin[edge] + table.counts[edge]]
+        pairs += solid_partners(mesh, half_edges, table.edges[edge])
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def solid_partners(
-    mesh: Mesh, halfedges: Int64[np.ndarray, "n"], edge: Int64[np.ndarray, "2"]
+    mesh: Mesh, half_edges: Int64[np.ndarray, "n"], edge: Int64[np.ndarray, "2"]
 ) -> list[tuple[int, int]]:
     """Match the half-edges of one edge like brackets, in the order of their faces' angle around it.
 
     Seen along the edge, a face that runs along it has its solid at smaller angles, one that runs against it at larger.
     """
     positions = mesh.positions_m.astype(np.float64)
-    face, corner = halfedges // 3, halfedges % 3
+    face, corner = half_edges // 3, half_edges % 3
     start = mesh.faces[face, corner]
     apex = mesh.faces[face, (corner + 2) % 3]
     axis = positions[edge[1]] - positions[edge[0]]
@@ -86,7 +86,7 @@ def solid_partners(
         for place in range(len(ring)):
             lower, upper = ring[place - 1], ring[place]
             if along[upper] and not along[lower]:
-                pairs.append((int(halfedges[lower]), int(halfedges[upper])))
+                pairs.append((int(half_edges[lower]), int(half_edges[upper])))
                 ring = [i for i in ring if i not in (lower, upper)]
                 found = True
                 break

@@ -17,7 +17,7 @@ class EdgeTable:
 
     edges: Int64[np.ndarray, "edges 2"]
     """Lower vertex index first."""
-    of_halfedge: Int64[np.ndarray, "halfedges"]
+    of_half_edge: Int64[np.ndarray, "half_edges"]
     """Edge of each half-edge."""
     counts: Int64[np.ndarray, "edges"]
     """How many faces use each edge."""
@@ -25,21 +25,21 @@ class EdgeTable:
 
 def edge_table(faces: Int32[np.ndarray, "faces 3"]) -> EdgeTable:
     """Find all edges."""
-    ends = halfedge_ends(faces)
+    ends = half_edge_ends(faces)
     codes = ends.min(axis=1) << 32 | ends.max(axis=1)
     unique, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
     edges = np.stack([unique >> 32, unique & 0xFFFFFFFF], axis=1)
     return EdgeTable(edges, inverse.reshape(-1), counts)
 
 
-def halfedge_ends(faces: Int32[np.ndarray, "faces 3"]) -> Int64[np.ndarray, "halfedges 2"]:
+def half_edge_ends(faces: Int32[np.ndarray, "faces 3"]) -> Int64[np.ndarray, "half_edges 2"]:
     """Start and end vertex of each half-edge."""
     return faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).astype(np.int64)
 
 
-def halfedge_pairs(table: EdgeTable) -> Int64[np.ndarray, "pairs 2"]:
+def half_edge_pairs(table: EdgeTable) -> Int64[np.ndarray, "pairs 2"]:
     """The two half-edges of every edge that exactly two faces use, in either direction of winding."""
-    order = np.argsort(table.of_halfedge, kind="stable")
+    order = np.argsort(table.of_half_edge, kind="stable")
     first = (np.cumsum(table.counts) - table.counts)[table.counts == 2]
     return np.stack([order[first], order[first + 1]], axis=1)
 
@@ -56,7 +56,7 @@ def component_labels(count: int, links: Int64[np.ndarray, "links 2"]) -> Int64[n
 def face_components(faces: Int32[np.ndarray, "faces 3"]) -> Int64[np.ndarray, "faces"]:
     """Components of faces that hang together by any edge, manifold or not."""
     table = edge_table(faces)
-    edge_nodes = len(faces) + table.of_halfedge
+    edge_nodes = len(faces) + table.of_half_edge
     links = np.stack([np.arange(len(faces) * 3) // 3, edge_nodes], axis=1)
     labels = component_labels(len(faces) + len(table.edges), links)[: len(faces)]
     return np.unique(labels, return_inverse=True)[1].reshape(-1)
@@ -136,9 +136,9 @@ def boundary_loops(faces: Int32[np.ndarray, "faces 3"]) -> list[Int64[np.ndarray
     A walk that meets a vertex again gives off the part between as a loop of its own, so no loop touches itself.
     """
     table = edge_table(faces)
-    border = table.counts[table.of_halfedge] == 1
+    border = table.counts[table.of_half_edge] == 1
     onward: dict[int, list[int]] = {}
-    for start, end in halfedge_ends(faces)[border].tolist():
+    for start, end in half_edge_ends(faces)[border].tolist():
         onward.setdefault(start, []).append(end)
     loops: list[Int64[np.ndarray, "vertices"]] = []
     for start in list(onward):

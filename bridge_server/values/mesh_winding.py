@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from bridge_server.values.mesh import Mesh
-from bridge_server.values.mesh_topology import component_labels, edge_table, halfedge_ends, halfedge_pairs
+from bridge_server.values.mesh_topology import component_labels, edge_table, half_edge_ends, half_edge_pairs
 
 FACING_SHARE = 0.25
 """An open piece counts as inside out where it faces its own centre at least this much (a sphere does fully, at 1)."""
@@ -52,8 +52,8 @@ def agreeing_flips(mesh: Mesh) -> tuple[Bool[np.ndarray, "faces"], Int64[np.ndar
     from scipy.sparse.csgraph import breadth_first_order
 
     count = len(mesh.faces)
-    pairs = halfedge_pairs(edge_table(mesh.faces))
-    ends = halfedge_ends(mesh.faces)
+    pairs = half_edge_pairs(edge_table(mesh.faces))
+    ends = half_edge_ends(mesh.faces)
     odd = ends[pairs[:, 0], 0] == ends[pairs[:, 1], 0]
     links = pairs // 3
     pieces = component_labels(count, links)
@@ -90,7 +90,7 @@ def inside_out(mesh: Mesh, pieces: Int64[np.ndarray, "faces"]) -> Bool[np.ndarra
     facing = np.bincount(pieces, np.einsum("fi,fi->f", offset, cross), count)
     reach = np.bincount(pieces, np.linalg.norm(offset, axis=1) * area, count)
     table = edge_table(mesh.faces)
-    is_border = table.counts[table.of_halfedge] != 2
+    is_border = table.counts[table.of_half_edge] != 2
     closed = np.bincount(np.repeat(pieces, 3)[is_border], minlength=count) == 0
     wrong = np.where(closed, facing < 0.0, facing < -FACING_SHARE * reach)
     for piece, container in sorted(containers(corners, pieces, closed).items(), key=lambda item: item[1][1]):

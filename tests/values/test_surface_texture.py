@@ -128,3 +128,18 @@ def test_a_texture_transform_and_the_second_set_apply():
 def test_coordinates_that_are_not_finite_do_not_crash():
     row = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
     assert np.isfinite(bilinear(TextureImage(pixels=row), np.array([[np.nan, np.inf]]), SRGB_TO_LINEAR)).all()
+
+
+def test_a_field_survives_the_store():
+    from bridge_server.pipeline.codec import decode, encode
+    from bridge_server.values.surface_folded import FoldedField
+
+    image = TextureImage(pixels=np.full((2, 2, 3), 7, np.uint8), wrap_u=Wrap.MIRROR)
+    whole = field(MaterialTextures(base_color_image=image, alpha_mode=AlphaMode.MASK))
+    folded = FoldedField(inner=whole, center_m=(0.0, 0.0, 0.0), right=(0.0, 1.0, 0.0), ahead=(1.0, 0.0, 0.0), sectors=2)
+    found = decode(memoryview(b"".join(encode(folded))))
+    points = at((0.3, 0.6), (-0.3, 0.6))
+    np.testing.assert_array_equal(
+        found.sample(points, locate_on_quad).base_color, folded.sample(points, locate_on_quad).base_color
+    )
+    assert found.inner.materials[0].base_color_image.wrap_u is Wrap.MIRROR
