@@ -142,7 +142,7 @@ def _freeze(value: Any) -> Any:
     if isinstance(value, UnrealObject):
         if type(value).__dict__.get("__enum_members__"):
             return {"$enum": type(value).__name__, "name": value._name}
-        return {"$asset": value.__dict__.get("_path", "")}
+        return {"$asset": value._path} if "_path" in value.__dict__ else None  # sub-objects live in memory only
     if isinstance(value, list | tuple | set):
         return [_freeze(item) for item in value]
     return value

@@ -44,6 +44,8 @@ def main() -> int:
 
     SCREEN.unattended = bool(chosen.commandlet)
     if chosen.commandlet:
+        if chosen.plugin:
+            start_plugin(chosen.plugin)  # start-up scripts run in a commandlet too
         return run_commandlet(chosen.commandlet)
     editor = Editor(module, chosen)
     editor.loop()
@@ -63,6 +65,16 @@ def open_editor(version: str, project: Path) -> Any:
     interface.install_scopes(module)
     assert all((importing, materials, capturing))
     return module
+
+
+def start_plugin(plugin: Path) -> None:
+    """Put the plugin's folders on the path, and run its start-up script."""
+    python = plugin / "Content" / "Python"
+    libraries = python / "Lib"
+    places = [libraries / "site-packages", libraries / _platform() / "site-packages"]
+    for place in (python, *(place for place in places if place.is_dir())):
+        sys.path.insert(0, str(place))
+    runpy.run_path(str(python / "init_unreal.py"), run_name="__main__")
 
 
 def run_commandlet(command: str) -> int:
@@ -102,7 +114,7 @@ class Editor:
 
             self.remote = RemoteEndpoint(chosen.name, chosen.version, chosen.remote_port)
         if chosen.plugin:
-            self._start_plugin(chosen.plugin)
+            start_plugin(chosen.plugin)
         threading.Thread(target=self._read, name="control", daemon=True).start()
         self._reply({"ok": True, "value": "ready"})
 
@@ -132,14 +144,6 @@ class Editor:
 
                 content().log.append(("Error", traceback.format_exc()))
             time.sleep(max(0.0, TICK_S - (time.monotonic() - started)))
-
-    def _start_plugin(self, plugin: Path) -> None:
-        python = plugin / "Content" / "Python"
-        libraries = python / "Lib"
-        places = [libraries / "site-packages", libraries / _platform() / "site-packages"]
-        for place in (python, *(place for place in places if place.is_dir())):
-            sys.path.insert(0, str(place))
-        runpy.run_path(str(python / "init_unreal.py"), run_name="__main__")
 
     def _read(self) -> None:
         for line in sys.stdin:
@@ -190,6 +194,12 @@ class Editor:
 
         FAIL_NEXT.append(name)
 
+    def do_name_by_joint(self, on: bool) -> None:
+        """Whether skeletal meshes get the name of their root joint."""
+        from tests.simulated_editor.importing import NAMED_BY_JOINT
+
+        NAMED_BY_JOINT["on"] = on
+
     def do_state(self) -> dict[str, Any]:
         """Everything a test may want to look at."""
         from tests.simulated_editor.content import _freeze, content
@@ -218,6 +228,7 @@ class Editor:
             "tick_callbacks": len(SCREEN.ticks),
             "violations": CLOCK.violations,
             "tab": {n: getattr(c, "_text", "") for n, c in SCREEN.tab._children.items()} if SCREEN.tab else {},
+            "progress": getattr(SCREEN.tab._children.get("Progress"), "_percent", 0.0) if SCREEN.tab else 0.0,
             "transactions": SCREEN.transactions,
             "lost_commands": self.remote.lost if self.remote is not None else [],
         }

@@ -1,6 +1,8 @@
 """The importers: what ``import_asset_tasks`` makes of PNG, GLB and FBX files, as the engine's facts say."""
 
+import hashlib
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ COLLISION = re.compile(r"^(UBX|UCX|USP|UCP)_(.+?)(?:_\d+)?$")
 FAIL_NEXT: list[str] = []
 """File names whose import the engine gives up silently, once each: set by tests through the control channel."""
 LEGACY_FBX = {"on": False}
+NAMED_BY_JOINT = {"on": False}
+"""Whether skeletal meshes are called {Mesh}_{RootJoint} whatever the pipeline asks for, as some versions do."""
 
 
 def _sub(class_name: str) -> Any:
@@ -121,9 +125,15 @@ def _place(path: str, class_name: str, task: dict[str, Any]) -> UnrealObject:
 
 def _texture(picture: Picture, file: Path, path: str, task: dict[str, Any]) -> UnrealObject:
     texture = _place(path, "Texture2D", task)
-    texture._data.update(
-        {"width": picture.width, "height": picture.height, "bit_depth": picture.bit_depth, "file": str(file)}
-    )
+    texture._data.update({"width": picture.width, "height": picture.height, "bit_depth": picture.bit_depth})
+    # The package keeps the pixels, so a texture can be exported when the file it came from is gone.
+    source = content().root.parent / "Intermediate" / f"{hashlib.sha256(file.read_bytes()).hexdigest()}.png"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, source)
+    texture._data["source"] = str(source)
+    origin = unreal_module.MODULE[0].AssetImportData()
+    origin._file = str(file)
+    texture._values()["asset_import_data"] = origin
     return texture
 
 
@@ -148,6 +158,7 @@ def _meshes(scene: Scene, folder: str, name: str, task: dict[str, Any]) -> list[
         forced = pipeline._read("asset_name")
         given = sanitised(forced or (name if len(solids) == 1 else part.name))
         if part.joints and mesh_options._read("import_skeletal_meshes"):
+            given = f"{part.name}_{part.joints[0]}" if NAMED_BY_JOINT["on"] else given
             made += _skeletal(part, folder, given, mesh_options, pipeline, task)
         elif mesh_options._read("import_static_meshes"):
             mesh = _place(f"{folder}/{given}", "StaticMesh", task)

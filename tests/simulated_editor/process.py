@@ -100,7 +100,9 @@ class EditorProcess:
         return dict(json.loads(line))
 
 
-def run_commandlet(version: str, project: Path, command: str) -> subprocess.CompletedProcess[str]:
+def run_commandlet(
+    version: str, project: Path, command: str, plugin: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a script as ``-run=pythonscript`` does."""
     return subprocess.run(
         [
@@ -114,6 +116,7 @@ def run_commandlet(version: str, project: Path, command: str) -> subprocess.Comp
             str(project),
             "--commandlet",
             command,
+            *(["--plugin", str(plugin)] if plugin is not None else []),
         ],
         cwd=ROOT,
         env=bare_environment(),

@@ -31,6 +31,11 @@ class TickedImport:
         """Stop and roll back at the next tick."""
         self._cancelled = True
 
+    def stop(self) -> None:
+        """End now, rolled back within this call and without a word to the owner: the editor is closing."""
+        self._unregister()
+        self._steps.close()
+
     def _tick(self, _seconds: float) -> None:
         try:
             if self._cancelled:
@@ -44,7 +49,10 @@ class TickedImport:
             self._on_progress(progress.fraction, progress.title)
 
     def _end(self, error: BaseException | None) -> None:
+        self._unregister()
+        self._on_end(error)
+
+    def _unregister(self) -> None:
         if self._handle is not None:
             unreal.unregister_slate_post_tick_callback(self._handle)
             self._handle = None
-        self._on_end(error)

@@ -7,4 +7,4 @@ try:
 
     startup.start()
 except Exception as error:  # noqa: BLE001 - the editor goes on without us, and says why
-    unreal.log_error(f"Open3DForge could not start: {error}. See Help > Open3DForge self-test in docs/unreal.md.")
+    unreal.log_error(f"Open3DForge could not start: {error}. See the troubleshooting section of docs/unreal.md.")

@@ -113,9 +113,14 @@ class Actions:
     def edit_settings(self) -> None:
         """Show the settings, save them, and test the connection with them."""
         changed = dialogs.ask_settings(self.settings)
-        if changed is not None:
+        if changed is None:
+            return
+        try:
             save_settings(self.settings_file, changed)
-            self.test_connection()
+        except OSError as error:
+            dialogs.tell("Open3DForge", f"{self.settings_file}: {error.strerror}. The settings were not saved.")
+            return
+        self.test_connection()
 
     def test_connection(self) -> None:
         """Ask the server who it is; the answer, or the remedy, becomes the status line."""
@@ -151,6 +156,12 @@ class Actions:
         job = next((job for job in self.jobs.jobs if job.package is not None and job.phase.is_over), None)
         if job is not None:
             self.forge.import_package(job)
+
+    def report_latest(self) -> None:
+        """Open the report of the newest package."""
+        job = next((job for job in self.jobs.jobs if job.package is not None), None)
+        if job is not None and job.package is not None:
+            self.open_report(job.package)
 
     def _set_status(self, status: str) -> None:
         self.status = status

@@ -15,6 +15,7 @@ from open3dforge_editor.job_list import EditorJob, ForgeRequest, JobList, Phase
 from open3dforge_editor.server_types import JobStatus, ServerError, Stopped
 from open3dforge_editor.settings import EditorSettings
 from unreal_scripts.asset_import import ImportOptions, ImportResult, import_steps
+from unreal_scripts.asset_import.errors import ImportCancelled
 from unreal_scripts.asset_import.ticking import TickedImport
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class Forge:
         self._closing = threading.Event()
         self._cancelled: dict[int, threading.Event] = {}
         self._servers: "dict[int, ForgeServer]" = {}
-        self._imports: dict[int, TickedImport] = {}
+        self._importing: tuple[EditorJob, TickedImport] | None = None
+        """One at a time: two imports share the master material, and the roll-back of one must not take it away."""
+        self._waiting_imports: list[EditorJob] = []
         self._threads: list[threading.Thread] = []
 
     def start(self, request: ForgeRequest, settings: EditorSettings) -> EditorJob:
@@ -43,53 +46,77 @@ class Forge:
         return job
 
     def retry(self, job: EditorJob, settings: EditorSettings) -> None:
-        """Once more: on the server where the job got that far, else from the beginning."""
+        """Once more, from where it got to: the import, the server's job, or the beginning."""
+        if job.package is not None and job.package.is_dir():
+            self.import_package(job)
+            return
         job.message, job.fraction, job.phase = "", 0.0, Phase.SENDING
         self._jobs.changed(job)
 
         def again(server: "ForgeServer") -> None:
-            if job.server_name:
-                server.retry(job.server_name)
-                self._follow(job, server)
-            else:
+            if not job.server_name:
                 self._send_and_follow(job, server)
+                return
+            # Where only the connection was lost, the server's job went on and needs no retry.
+            if server.status(job.server_name).phase in (Phase.FAILED, Phase.CANCELLED):
+                server.retry(job.server_name)
+            self._follow(job, server)
 
         self._launch(job, settings, again)
 
     def cancel(self, job: EditorJob) -> None:
         """Stop a job wherever it is."""
-        if job.number in self._imports:
-            self._imports[job.number].cancel()
-        if job.number in self._cancelled:
+        if job in self._waiting_imports:
+            self._waiting_imports.remove(job)
+            job.phase, job.message = Phase.CANCELLED, ""
+            self._jobs.changed(job)
+        if self._importing is not None and self._importing[0] is job:
+            self._importing[1].cancel()
+        elif job.number in self._cancelled:
             self._cancelled[job.number].set()
             server = self._servers.get(job.number)
             if server is not None and job.server_name:
                 self._spawn(lambda: _quietly(lambda: server.cancel(job.server_name)))
 
     def import_package(self, job: EditorJob) -> None:
-        """Import a downloaded package, a step a tick. On the game thread."""
-        if job.package is None:
+        """Import a downloaded package, a step a tick, after the imports that came before. On the game thread."""
+        under_way = self._importing is not None and self._importing[0] is job
+        if job.package is None or under_way or job in self._waiting_imports:
             return
-        job.phase, job.fraction, job.message = Phase.IMPORTING, 0.0, ""
+        job.phase, job.stage, job.fraction, job.message = Phase.IMPORTING, "", 0.0, ""
+        if self._importing is not None:
+            job.message = "Waits for another import."
+            self._waiting_imports.append(job)
+        else:
+            self._start_import(job, job.package)
         self._jobs.changed(job)
+
+    def _start_import(self, job: EditorJob, package: Path) -> None:
+        job.message = ""
         result = ImportResult()
         # The download has just held every byte against the archive's digest.
-        steps = import_steps(job.package, job.request.destination, ImportOptions(verify_digests=False), result)
+        steps = import_steps(package, job.request.destination, ImportOptions(verify_digests=False), result)
 
         def told(fraction: float, title: str) -> None:
             job.fraction, job.stage = fraction, title
             self._jobs.changed(job)
 
         def ended(error: BaseException | None) -> None:
-            self._imports.pop(job.number, None)
+            self._importing = None
             job.phase = Phase.DONE if error is None else Phase.FAILED
             job.message = result.summary() if error is None else str(error)
-            if error is not None:
+            if isinstance(error, ImportCancelled):
+                job.phase = Phase.CANCELLED
+            elif error is not None:
                 unreal.log_error(f"Open3DForge: {job.request.asset_name}: {error}")
             self._jobs.changed(job)
+            while self._waiting_imports and self._importing is None:
+                following = self._waiting_imports.pop(0)
+                if following.package is not None:
+                    self._start_import(following, following.package)
 
         running = TickedImport(steps, told, ended)
-        self._imports[job.number] = running
+        self._importing = (job, running)
         running.start()
 
     def ask(
@@ -104,19 +131,21 @@ class Forge:
                     answer: object = question(server)
                 finally:
                     server.close()
-            except (ServerError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whoever asked has to be told
                 answer = error
             self._queue.post(lambda: answered(answer))
 
         self._spawn(work)
 
     def close(self, wait_s: float = 2.0) -> None:
-        """Hang up everywhere; jobs go on at the server, and can be found there again."""
+        """Hang up everywhere, and take back an import that is half done; jobs go on at the server."""
         self._closing.set()
         for server in tuple(self._servers.values()):
             server.close()
-        for running in tuple(self._imports.values()):
-            running.cancel()
+        self._waiting_imports.clear()
+        if self._importing is not None:
+            self._importing[1].stop()
+            self._importing = None
         end = time.monotonic() + wait_s
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0.0))
@@ -137,6 +166,8 @@ class Forge:
                 self._show(job, Phase.CANCELLED, "")
             except (ServerError, OSError, ValueError) as error:
                 self._show(job, Phase.FAILED, str(error))
+            except Exception as error:  # noqa: BLE001 - a job must not stay under way for ever
+                self._show(job, Phase.FAILED, f"{type(error).__name__}: {error}. Please report this.")
             finally:
                 self._servers.pop(job.number, None)
                 server.close()
@@ -160,6 +191,8 @@ class Forge:
             self._jobs.changed(job)
 
         self._queue.post(took)
+        if self._cancelled[job.number].is_set():
+            server.cancel(name)  # the cancel came before the job had a name
         self._follow(job, server, name)
 
     def _follow(self, job: EditorJob, server: "ForgeServer", name: str = "") -> None:
@@ -179,7 +212,9 @@ class Forge:
                 wait_s = next(waits, None)
                 if self._closing.is_set():
                     raise Stopped from error
-                if not error.retriable or wait_s is None:
+                if error.retriable and wait_s is None:
+                    raise ServerError(f"{error} The job is kept there: Retry goes on with it.") from error
+                if not error.retriable:
                     raise
                 self._show(job, job.phase, f"Connection lost, trying again in {wait_s:g} s.")
                 self._closing.wait(wait_s)

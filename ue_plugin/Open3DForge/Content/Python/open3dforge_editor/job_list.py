@@ -60,9 +60,9 @@ class EditorJob:
     def line(self) -> str:
         """One line for a person."""
         parts = [f"{self.request.asset_name}: {self.phase.value}"]
-        if self.phase is Phase.RUNNING:
+        if self.phase in (Phase.RUNNING, Phase.IMPORTING) and self.stage:
             parts.append(f"{self.stage} {self.fraction:.0%}")
-            if self.eta_s is not None:
+            if self.phase is Phase.RUNNING and self.eta_s is not None:
                 parts.append(f"about {self.eta_s:.0f} s left")
         return ", ".join(parts) + (f". {self.message}" if self.message else "")
 

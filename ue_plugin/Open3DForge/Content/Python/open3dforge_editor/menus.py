@@ -48,8 +48,8 @@ ENTRIES: dict[str, Entry] = {}
 """Entries by name: the editor makes the entry objects again from their class, so they cannot carry Python state."""
 
 
-def register(actions: Actions, open_tab: Callable[[], None]) -> None:
-    """Add all entries."""
+def register(actions: Actions, open_tab: Callable[[], None], *, without_tab: bool) -> None:
+    """Add all entries; those ``without_tab`` stand in for the tab's buttons."""
     menus = unreal.ToolMenus.get()
 
     def add(menu: str, name: str, label: str, tip: str, entry: Entry) -> None:
@@ -69,6 +69,13 @@ def register(actions: Actions, open_tab: Callable[[], None]) -> None:
         "Server, token, defaults",
         Entry(lambda _: actions.edit_settings()),
     )
+    for name, label, tip, work in (
+        ("O3FForge", "Forge 3D asset from files", "Choose pictures or a mesh file", actions.new_request),
+        ("O3FCancel", "Cancel the newest Open3DForge job", "Stop it wherever it is", actions.cancel_latest),
+        ("O3FRetry", "Retry the newest Open3DForge job", "Go on from where it failed", actions.retry_latest),
+        ("O3FImport", "Import the newest Open3DForge package", "Import it again", actions.import_latest),
+    ):
+        add(TOOLS, name, label, tip, Entry(lambda _, work=work: _ignore(work()), lambda _: without_tab))
     add(
         TEXTURES,
         "O3FTextures",

@@ -33,8 +33,9 @@ class Panel:
 
     def open(self) -> None:
         """Show the tab, or the dialog where the editor cannot build one from Python (before 5.6)."""
-        if not hasattr(unreal.EditorUtilityLibrary, "add_source_widget"):
+        if not tab_possible():
             dialogs.tell("Open3DForge", self.text() + "\n\nTools > Open3DForge settings changes the server.")
+            self._actions.test_connection()  # for the next time
             return
         blueprint = self._blueprint()
         subsystem = unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem)
@@ -102,7 +103,7 @@ class Panel:
             "Cancel": actions.cancel_latest,
             "Retry": actions.retry_latest,
             "Import": actions.import_latest,
-            "Report": self._open_report,
+            "Report": actions.report_latest,
             "Test": actions.test_connection,
             "Settings": actions.edit_settings,
         }
@@ -116,7 +117,7 @@ class Panel:
                 self._callbacks.append(work[name])
                 button.get_editor_property("on_clicked").add_callable(work[name])
 
-    def _open_report(self) -> None:
-        job = next((job for job in self._actions.jobs.jobs if job.package is not None), None)
-        if job is not None and job.package is not None:
-            self._actions.open_report(job.package)
+
+def tab_possible() -> bool:
+    """Whether this editor can build a tab from Python."""
+    return hasattr(unreal.EditorUtilityLibrary, "add_source_widget")

@@ -50,6 +50,8 @@ def save_settings(path: Path, settings: EditorSettings) -> None:
     """Write the settings whole or not at all, readable by the user alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"schema": SCHEMA, **asdict(settings)}, indent=2), encoding="utf-8")
-    partial.chmod(0o600)
+    partial.unlink(missing_ok=True)
+    # Made with its mode, so that the token is at no moment readable by others.
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump({"schema": SCHEMA, **asdict(settings)}, file, indent=2)
     partial.replace(path)

@@ -13,7 +13,7 @@ from open3dforge_editor.actions import Actions
 from open3dforge_editor.forging import Forge, forget_downloads
 from open3dforge_editor.game_thread import GameThreadQueue
 from open3dforge_editor.job_list import JobList
-from open3dforge_editor.panel import Panel
+from open3dforge_editor.panel import Panel, tab_possible
 from open3dforge_editor.settings import settings_path
 
 
@@ -48,12 +48,14 @@ def start() -> Plugin | None:
     forge = Forge(queue, jobs, saved / "packages")
     actions = Actions(forge, jobs, settings_path(), saved)
     panel = Panel(actions)
-    menus.register(actions, panel.open)
+    menus.register(actions, panel.open, without_tab=not tab_possible())
     queue.start()
     plugin = Plugin(queue, forge, actions, panel)
     RUNNING.append(plugin)
     unreal.register_python_shutdown_callback(stop)
-    threading.Thread(target=_warm_up, args=(saved / "packages",), name="open3dforge", daemon=True).start()
+    threading.Thread(target=forget_downloads, args=(saved / "packages",), name="open3dforge", daemon=True).start()
+    # Off the game thread this also imports the network library, which takes a while.
+    actions.test_connection()
     return plugin
 
 
@@ -67,15 +69,5 @@ def reload() -> Plugin | None:
     """Stop, read all modules again, start: for whoever works on the plugin, or has just updated it."""
     stop()
     for name in [name for name in sys.modules if name.partition(".")[0] in ("open3dforge_editor", "unreal_scripts")]:
-        if name != __name__:
-            del sys.modules[name]
-    return importlib.reload(sys.modules[__name__]).start()
-
-
-def _warm_up(packages: Path) -> None:
-    """Off the game thread: import the network library, which takes a while, and tidy the downloads."""
-    forget_downloads(packages)
-    try:
-        importlib.import_module("open3dforge_editor.contract")
-    except ImportError:
-        return  # told with its remedy when the user first asks for the server
+        del sys.modules[name]
+    return importlib.import_module(__name__).start()
