@@ -4,15 +4,22 @@ Nothing is imported until it is chosen: tables hold ``"module:Class"`` strings, 
 installed packages. Every backend class satisfies ``Backend`` beside the protocol of its kind.
 """
 
+import functools
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, Protocol, TypeVar, cast
 
 from bridge_server.errors import BackendUnavailable
 
 T = TypeVar("T")
+
+
+@functools.cache
+def _installed(group: str) -> tuple[EntryPoint, ...]:
+    """Entry points of a group; reading them scans every installed package, so it is done once a process."""
+    return tuple(entry_points(group=group))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class BackendKind(Generic[T]):
 
     def _targets(self) -> dict[str, str]:
         targets = dict(self.table)
-        for point in entry_points(group=self.entry_point_group):
+        for point in _installed(self.entry_point_group):
             targets.setdefault(point.name, point.value)
         return targets
 
@@ -95,10 +102,17 @@ class BackendKind(Generic[T]):
         module_name, _, class_name = targets[name].partition(":")
         try:
             module = importlib.import_module(module_name)
-        except ImportError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a third party's import raises is an answer
             raise BackendUnavailable(
                 f"cannot import {module_name}: {error}.",
                 subject=f"{self.name} {name!r}",
                 remedy="Run ./forge doctor to see what is missing.",
             ) from error
-        return cast(type[Backend], getattr(module, class_name))
+        found = getattr(module, class_name, None)
+        if found is None:
+            raise BackendUnavailable(
+                f"{module_name} has no {class_name}.",
+                subject=f"{self.name} {name!r}",
+                remedy="Update the package that brings this backend, or uninstall it.",
+            )
+        return cast(type[Backend], found)
