@@ -29,6 +29,7 @@ class BakeAlbedo(Stage):
         """The map at the size that was traced."""
         sample = field_sampler(high_poly, texel_hits, raycaster)
         means = texel_means(texel_hits, 3, lambda rows: sample(rows).base_color, run, "base colour")
+        run.checkpoint(1.0, "filling the gutter")
         gutter = gutter_of(chart_map(texel_hits, unwrapped), unwrapped.padding_px)
         return AlbedoMap(pixels=srgb_bytes(gutter.fill(means)))
 

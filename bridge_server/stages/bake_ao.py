@@ -51,7 +51,9 @@ class BakeAo(Stage):
         run.checkpoint(0.0, "building the scene")
         high = high_poly.mesh
         scene = raycaster.scene(high.positions_m, high.faces)
+        run.checkpoint(0.03, "reading the surface")
         large, rows = _surface(high_poly, unwrapped, texel_hits, 1)
+        run.checkpoint(0.07, "reading the surface")
         small, few = (
             (large, rows) if self.coarseness == 1 else _surface(high_poly, unwrapped, texel_hits, self.coarseness)
         )
@@ -71,10 +73,10 @@ class BakeAo(Stage):
 
         before = partial(PartialRun(run, 0.1, 0.85).checkpoint, note="ambient occlusion")
         over_blocks(work, len(place), max(RAYS_A_BLOCK // self.samples, 1), before)
-        run.checkpoint(0.85, "denoising")
         values = np.ones(small.charts.shape, np.float32)
         values[place[:, 0], place[:, 1]] = found
-        values = denoised(values, small, self.denoise_rounds)
+        values = denoised(values, small, self.denoise_rounds, PartialRun(run, 0.85, 0.95))
+        run.checkpoint(0.95, "filling the gutter")
         if self.coarseness > 1:
             values = enlarged(values, small, large, self.coarseness)
         gutter = gutter_of(large.charts, unwrapped.padding_px)

@@ -34,6 +34,7 @@ class BakeMetallicRoughness(Stage):
             return np.stack([found.metallic, found.roughness], axis=1)
 
         means = texel_means(texel_hits, 2, evaluate, run, "metallic and roughness")
+        run.checkpoint(1.0, "filling the gutter")
         gutter = gutter_of(chart_map(texel_hits, unwrapped), unwrapped.padding_px)
         unit = np.clip(np.nan_to_num(gutter.fill(means)), 0.0, 1.0)
         return MetallicRoughnessMap(pixels=np.rint(unit * 255.0).astype(np.uint8))

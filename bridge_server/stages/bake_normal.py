@@ -43,6 +43,7 @@ class BakeNormal(Stage):
             return in_tangent_space(normals, low[:, :3], low[:, 3:6], low[:, 6:])
 
         means = texel_means(texel_hits, 3, evaluate, run, "normals")
+        run.checkpoint(1.0, "filling the gutter")
         gutter = gutter_of(chart_map(texel_hits, unwrapped), unwrapped.padding_px)
         return NormalMap(pixels=encoded(gutter.fill(means)))
 

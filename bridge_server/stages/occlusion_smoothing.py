@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from bridge_server.run import Run
+
 PLANE_SHARPNESS = 1.0
 """Texels whose centre lies off the plane of the middle one by this many texel widths weigh a third."""
 NORMAL_POWER = 16.0
@@ -24,7 +26,7 @@ class SurfaceMap:
 
 
 def denoised(
-    values: Float32[np.ndarray, "size size"], surface: SurfaceMap, rounds: int
+    values: Float32[np.ndarray, "size size"], surface: SurfaceMap, rounds: int, run: Run
 ) -> Float32[np.ndarray, "size size"]:
     """Edge-avoiding à-trous filter (Dammertz et al. 2010) with a 5 x 5 kernel whose holes double each round."""
     kernel = np.array([1.0, 4.0, 6.0, 4.0, 1.0], np.float32) / 16.0
@@ -33,6 +35,7 @@ def denoised(
         sums, total = np.zeros_like(values), np.zeros_like(values)
         for row in range(-2, 3):
             for column in range(-2, 3):
+                run.checkpoint(level / rounds, "denoising")
                 mine, other, weight = _neighbours(values, surface, (row * step, column * step))
                 weight *= kernel[row + 2] * kernel[column + 2]
                 sums[mine] += weight * values[other]

@@ -1,5 +1,6 @@
 """Trace: find, for every texel of the atlas, the place on the high poly that it takes its detail from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -8,7 +9,7 @@ from jaxtyping import Bool, Float32, Int64
 
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.blocks import over_blocks
-from bridge_server.run import Run
+from bridge_server.run import PartialRun, Run
 from bridge_server.stages.corner_normals import unit_face_normals
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.stages.trace_rays import Target, measured_cage_m, places_on_high, unit_rows
@@ -17,8 +18,6 @@ from bridge_server.values.mesh import HighPoly, UnwrappedMesh, vertex_normals
 from bridge_server.values.texel_grid import Covered, cover_centers, gathered, touched_texels, weights_at_centers
 from bridge_server.values.texture import TexelHits
 
-BLOCK = 1 << 18
-"""Texels whose weights are computed at once."""
 CAGE_SAMPLES = 20_000
 FEW_RAYS = 0.9
 """Below this share of texels that a ray served, the user is told."""
@@ -41,8 +40,7 @@ class Trace(Stage):
 
     def __call__(self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly, unwrapped: UnwrappedMesh) -> TexelHits:
         """One place on both meshes for every covered (sub-)texel."""
-        run.checkpoint(0.0, "covering texels")
-        cells = _cells(unwrapped, self.resolution_px, self.supersample)
+        cells = _cells(unwrapped, self.resolution_px, self.supersample, PartialRun(run, 0.0, 0.15))
         run.checkpoint(0.15, "building the scene")
         high = high_poly.mesh
         scene = raycaster.scene(high.positions_m, high.faces)
@@ -87,14 +85,15 @@ class _Cells:
     coverage: Bool[np.ndarray, "resolution_px resolution_px"]
 
 
-def _cells(unwrapped: UnwrappedMesh, resolution_px: int, supersample: int) -> _Cells:
+def _cells(unwrapped: UnwrappedMesh, resolution_px: int, supersample: int, run: Run) -> _Cells:
     """Sub-texel centres inside charts; texels that a chart only grazes get the place nearest to their centre."""
     size = resolution_px * supersample
-    inside = gathered(cover_centers(unwrapped.uvs, unwrapped.faces, size))
-    weights = _weights(unwrapped, size, inside)
+    inside = gathered(_watched(cover_centers(unwrapped.uvs, unwrapped.faces, size), run, 0.0))
+    weights = _weights(unwrapped, size, inside, run)
     covered = np.zeros(resolution_px * resolution_px, np.bool_)
     covered[inside.index // size // supersample * resolution_px + inside.index % size // supersample] = True
-    grazed, grazed_weights = _grazed(unwrapped, resolution_px, covered)
+    grazed, grazed_weights = _grazed(unwrapped, resolution_px, covered, run)
+    run.checkpoint(0.9, "covering texels")
     row, column = np.divmod(grazed.index.astype(np.int64), resolution_px)
     middle = supersample // 2
     moved = (row * supersample + middle) * size + column * supersample + middle
@@ -110,16 +109,16 @@ def _cells(unwrapped: UnwrappedMesh, resolution_px: int, supersample: int) -> _C
 
 
 def _grazed(
-    unwrapped: UnwrappedMesh, resolution_px: int, covered: Bool[np.ndarray, "texels"]
+    unwrapped: UnwrappedMesh, resolution_px: int, covered: Bool[np.ndarray, "texels"], run: Run
 ) -> tuple[Covered, Float32[np.ndarray, "grazed 3"]]:
     """Texels that a chart touches without covering any of their centres, once each, by the nearest face."""
-    blocks = touched_texels(unwrapped.uvs, unwrapped.faces, resolution_px)
+    blocks = _watched(touched_texels(unwrapped.uvs, unwrapped.faces, resolution_px), run, 0.5)
     kept = gathered(
         Covered(index=block.index[rows], faces=block.faces[rows])
         for block in blocks
         for rows in (np.flatnonzero(~covered[block.index]),)
     )
-    weights = _weights(unwrapped, resolution_px, kept)
+    weights = _weights(unwrapped, resolution_px, kept, run)
     places = np.einsum("tc,tcd->td", weights, unwrapped.uvs[unwrapped.faces[kept.faces]]) * resolution_px
     center = np.stack([kept.index % resolution_px, kept.index // resolution_px], axis=1) + 0.5
     order = np.lexsort((kept.faces, ((places - center) ** 2).sum(axis=1), kept.index))
@@ -128,12 +127,20 @@ def _grazed(
     return Covered(index=kept.index[chosen], faces=kept.faces[chosen]), weights[chosen]
 
 
-def _weights(unwrapped: UnwrappedMesh, size_px: int, cells: Covered) -> Float32[np.ndarray, "texels 3"]:
+def _watched(blocks: Iterator[Covered], run: Run, fraction: float) -> Iterator[Covered]:
+    for block in blocks:
+        run.checkpoint(fraction, "covering texels")
+        yield block
+
+
+def _weights(unwrapped: UnwrappedMesh, size_px: int, cells: Covered, run: Run) -> Float32[np.ndarray, "texels 3"]:
     result = np.empty((len(cells), 3), np.float32)
-    for start in range(0, len(cells), BLOCK):
-        block = slice(start, start + BLOCK)
+
+    def weigh(block: slice) -> None:
         part = Covered(index=cells.index[block], faces=cells.faces[block])
         result[block] = weights_at_centers(unwrapped.uvs, unwrapped.faces, size_px, part)
+
+    over_blocks(weigh, len(cells), before=lambda share: run.checkpoint(0.3 + 0.2 * share, "covering texels"))
     return result
 
 

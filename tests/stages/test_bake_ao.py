@@ -81,13 +81,13 @@ def test_smoothing_never_crosses_charts_or_creases() -> None:
     flat = np.tile(np.float32([0, 0, 1]), (size, size, 1))
     surface = SurfaceMap(charts=charts, points_m=points, normals=flat, texel_m=0.01)
     values = np.where(charts == 0, 0.4, 0.5).astype(np.float32)
-    np.testing.assert_allclose(denoised(values, surface, 3), values, atol=1e-6)
+    np.testing.assert_allclose(denoised(values, surface, 3, SilentRun()), values, atol=1e-6)
     noisy = values + np.random.default_rng(0).normal(0, 0.05, values.shape).astype(np.float32)
-    assert np.abs(denoised(noisy, surface, 1) - values).std() < 0.5 * np.abs(noisy - values).std()
+    assert np.abs(denoised(noisy, surface, 1, SilentRun()) - values).std() < 0.5 * np.abs(noisy - values).std()
     normals = np.where(row[:, :, None] < 16, np.float32([0, 0, 1]), np.float32([0, 1, 0])).astype(np.float32)
     crease = SurfaceMap(charts=0 * charts, points_m=points, normals=normals, texel_m=0.01)
     step = np.where(row < 16, 0.45, 0.55).astype(np.float32)
-    np.testing.assert_allclose(denoised(step, crease, 2), step, atol=1e-6)
+    np.testing.assert_allclose(denoised(step, crease, 2, SilentRun()), step, atol=1e-6)
     large = SurfaceMap(
         charts=charts.repeat(2, 0).repeat(2, 1), points_m=points.repeat(2, 0).repeat(2, 1),
         normals=flat.repeat(2, 0).repeat(2, 1), texel_m=0.005,
