@@ -102,7 +102,7 @@ class BackendKind(Generic[T]):
         module_name, _, class_name = targets[name].partition(":")
         try:
             module = importlib.import_module(module_name)
-        except Exception as error:  # noqa: BLE001 - whatever a third party's import raises is an answer
+        except Exception as error:
             raise BackendUnavailable(
                 f"cannot import {module_name}: {error}.",
                 subject=f"{self.name} {name!r}",

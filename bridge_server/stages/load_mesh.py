@@ -13,10 +13,10 @@ from bridge_server.stages.load_mesh_gltf import read_gltf
 from bridge_server.stages.load_mesh_obj import read_obj
 from bridge_server.stages.load_mesh_ply import read_ply
 from bridge_server.stages.load_mesh_stl import read_stl
-from bridge_server.values.mesh_topology import compacted, distinct_corners, face_areas, welded_nearby
 from bridge_server.stages.stage import Stage
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.mesh import HighPoly, Mesh
+from bridge_server.values.mesh_topology import compacted, distinct_corners, face_areas, welded_nearby
 from bridge_server.values.source import MeshSource
 from bridge_server.values.surface_texture import TextureField
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bridge_server.stages.corner_normals import corner_normals, hard_half_edges
-from bridge_server.values.half_edges import opposite_half_edges
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
+from bridge_server.values.half_edges import opposite_half_edges
 from bridge_server.values.mesh import Mesh, vertex_normals
 from tests.referees.node import mikktspace_tangents as reference_tangents
 from tests.shapes import box, grid_surface, sphere, torus

@@ -27,7 +27,7 @@ def test_a_triangulated_square_is_covered_exactly_once() -> None:
     for seed in range(5):
         uvs, faces = fan_mesh(seed)
         for size in (64, 32, 96):
-            cells = gathered((cover_centers(uvs, faces, size)))
+            cells = gathered(cover_centers(uvs, faces, size))
             centers = (np.arange(size) + 0.5) / size
             # a centre moved right and, far less, down, decides the border
             inside = (centers >= 0.125) & (centers < 0.875)
@@ -39,8 +39,8 @@ def test_a_triangulated_square_is_covered_exactly_once() -> None:
 
 def test_mirrored_triangles_cover_the_same() -> None:
     uvs, faces = fan_mesh(1)
-    plain = gathered((cover_centers(uvs, faces, 50)))
-    turned = gathered((cover_centers(uvs, faces[:, ::-1], 50)))
+    plain = gathered(cover_centers(uvs, faces, 50))
+    turned = gathered(cover_centers(uvs, faces[:, ::-1], 50))
     np.testing.assert_array_equal(np.sort(plain.index), np.sort(turned.index))
 
 
@@ -51,7 +51,7 @@ def test_touched_texels_equal_clipping_by_hand() -> None:
     uvs[6:9] = [[0.0, 0.51], [1.0, 0.51], [1.0, 0.512]]  # a thin needle
     faces = np.arange(120, dtype=np.int32).reshape(-1, 3)
     size = 16
-    cells = gathered((touched_texels(uvs, faces, size)))
+    cells = gathered(touched_texels(uvs, faces, size))
     found = {(int(f), int(i)) for f, i in zip(cells.faces, cells.index, strict=True)}
     assert len(found) == len(cells.index)
     expected = set()
@@ -78,13 +78,13 @@ def share_area(a: np.ndarray, b: np.ndarray) -> bool:
 def test_weights_reproduce_the_centres_and_clamp_outside() -> None:
     uvs, faces = fan_mesh(2)
     size = 40
-    cells = gathered((cover_centers(uvs, faces, size)))
+    cells = gathered(cover_centers(uvs, faces, size))
     weights = weights_at_centers(uvs, faces, size, cells)
     centers = (np.stack([cells.index % size, cells.index // size], axis=1) + 0.5) / size
     found = np.einsum("tc,tcd->td", weights, uvs[faces[cells.faces]])
     assert np.abs(found - centers).max() < 1 / size / 200
     assert weights.min() >= 0
-    touched = gathered((touched_texels(uvs, faces, size)))
+    touched = gathered(touched_texels(uvs, faces, size))
     weights = weights_at_centers(uvs, faces, size, touched)
     assert weights.min() >= 0
     assert np.abs(weights.sum(axis=1) - 1).max() < 1e-12
@@ -97,12 +97,12 @@ def test_overlap_is_found_and_odd_input_does_no_harm() -> None:
     uvs = np.float32([[0, 0], [0.5, 0], [0, 0.5], [0.1, 0.1], [0.6, 0.1], [0.1, 0.6]])
     assert overlap_count(uvs, np.int32([[0, 1, 2], [3, 4, 5]]), 64) > 100
     flat = np.float32([[0.2, 0.2], [0.2, 0.2], [0.9, 0.9], [-5, -5], [-4, -5], [-4, -4]])
-    assert len(gathered((cover_centers(flat, np.int32([[0, 1, 2], [3, 4, 5]]), 64)))) == 0
-    assert len(gathered((touched_texels(flat, np.int32([[0, 1, 2], [3, 4, 5]]), 64)))) == 0
+    assert len(gathered(cover_centers(flat, np.int32([[0, 1, 2], [3, 4, 5]]), 64))) == 0
+    assert len(gathered(touched_texels(flat, np.int32([[0, 1, 2], [3, 4, 5]]), 64))) == 0
 
 
 def test_large_triangles_fill_the_square() -> None:
     uvs = np.float32([[-1, -1], [3, -1], [-1, 3]])
-    cells = gathered((cover_centers(uvs, np.int32([[0, 1, 2]]), 512)))
+    cells = gathered(cover_centers(uvs, np.int32([[0, 1, 2]]), 512))
     assert len(cells) == 512 * 512
     assert (np.sort(cells.index) == np.arange(512 * 512)).all()

@@ -1,25 +1,25 @@
 """Write the plugin's ``PythonRequirements``: exact versions with the digest of every wheel, platform by platform.
 
-Run ``python ue_plugin/pin_requirements.py`` after a change of the versions in ``constraints.txt``.
+Run ``python -m bridge_server.cli.plugin_pins`` after a change of the versions in ``constraints.txt``.
 """
 
 import hashlib
 import json
 import re
-import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from bridge_server.cli.plugin_archive import PACKAGES, PIP_PLATFORMS, SOURCE, download  # noqa: E402
+from bridge_server.cli.plugin_archive import PACKAGES, PIP_PLATFORMS, ROOT, SOURCE, download
+from bridge_server.errors import NotFound
 
 
 def versions() -> list[str]:
     """The pinned version of each package that the plugin carries."""
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    return [re.search(rf"^{re.escape(name)}==\S+", text, re.MULTILINE).group(0) for name in PACKAGES]
+    found = [re.search(rf"^{re.escape(name)}==\S+", text, re.MULTILINE) for name in PACKAGES]
+    if None in found:
+        raise NotFound("a package of the plugin is not pinned.", subject="constraints.txt", remedy="Pin it there.")
+    return [match.group(0) for match in found if match is not None]
 
 
 def main() -> None:
