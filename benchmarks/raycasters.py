@@ -1,22 +1,18 @@
 """Which ray caster is faster here: rays, occlusion and closest points per second on one mesh, in one run.
 
-    python benchmarks/raycasters.py            # writes benchmarks/results/raycasters.json
-
-Every figure is the best of three, all backends in turn, so that a busy machine slows both alike.
+``./forge bench raycasters`` writes ``benchmarks/results/raycasters.json``. Every figure is the best of three, with all
+backends in turn, so that a busy machine slows them alike.
 """
 
 import json
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks import _machine
 from bridge_server.backends.raycaster.base import RAYCASTERS
-from bridge_server.blocks import usable_cores
 
-RESULT = Path(__file__).parent / "results" / "raycasters.json"
 RAYS = 500_000
 POINTS = 200_000
 ROUNDS = 3
@@ -85,18 +81,15 @@ def measure() -> dict[str, object]:
         "build_s": build_s,
         "million_queries_per_s": figures,
         f"{first}_is_faster_by": ratios,
-        "machine": {"cores": usable_cores(), "processor": platform.machine(), "system": platform.system()},
-        "versions": {name: RAYCASTERS.load(name).identity for name in names},
-        "python": platform.python_version(),
-        "numpy": np.__version__,
+        "devices": {name: str(getattr(getattr(scenes[name], "mesh", None), "device", "cpu")) for name in names},
     }
 
 
 def main() -> None:
     result = measure()
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    path = _machine.write("raycasters", result)
     print(json.dumps(result, indent=2))
+    print(f"written to {path}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ray casting by Intel Embree on the CPU, two to four times as fast as Warp there (benchmarks/raycasters.py).
+"""Ray casting by Intel Embree on the CPU, two to five times as fast as Warp there (benchmarks/raycasters.py).
 
 Rays run through the robust traversal, which lets none slip between two triangles that share an edge; under one in a
 hundred of those aimed exactly at a vertex still passes (single precision). The binding has no closest-point query,
