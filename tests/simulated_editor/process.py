@@ -75,6 +75,11 @@ class EditorProcess:
                 raise AssertionError(f"not met within {seconds} s: {json.dumps(shown, indent=1)}")
             time.sleep(0.05)
 
+    @property
+    def exit_status(self) -> int | None:
+        """What the process ended with; None while it runs."""
+        return self._child.poll()
+
     def kill(self) -> None:
         """As when the editor crashes."""
         self._child.kill()

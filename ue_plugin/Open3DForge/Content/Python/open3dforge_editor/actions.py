@@ -122,10 +122,14 @@ class Actions:
             return
         self.test_connection()
 
-    def test_connection(self) -> None:
-        """Ask the server who it is; the answer, or the remedy, becomes the status line."""
+    def test_connection(self, *, keep_status: bool = False) -> None:
+        """Ask the server who it is; the answer, or the remedy, becomes the status line.
+
+        With ``keep_status`` the line stays as it is until the answer comes.
+        """
         settings = self.settings
-        self._set_status(f"Asking {settings.server} ...")
+        if not keep_status:
+            self._set_status(f"Asking {settings.server} ...")
 
         def answered(answer: object) -> None:
             if isinstance(answer, ServerSummary):

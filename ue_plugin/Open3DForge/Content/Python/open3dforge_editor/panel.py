@@ -35,14 +35,14 @@ class Panel:
         """Show the tab, or the dialog where the editor cannot build one from Python (before 5.6)."""
         if not tab_possible():
             dialogs.tell("Open3DForge", self.text() + "\n\nTools > Open3DForge settings changes the server.")
-            self._actions.test_connection()  # for the next time
+            self._actions.test_connection(keep_status=True)  # for the next time
             return
         blueprint = self._blueprint()
         subsystem = unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem)
         self._widget = subsystem.spawn_and_register_tab(blueprint)
         self._bind()
         self.refresh()
-        self._actions.test_connection()
+        self._actions.test_connection(keep_status=True)
 
     def text(self) -> str:
         """Connection and jobs in a few lines."""
