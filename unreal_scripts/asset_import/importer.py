@@ -95,6 +95,9 @@ def _steps(
     for number, entry in enumerate(wanted):
         yield Progress(0.05 + 0.3 * number / max(len(wanted), 1), f"Texture {entry.name}")
         textures[entry.name] = import_texture(session, entry, result)
+    for sampler in materials.missing_defaults(manifest.material_parent):
+        yield Progress(0.35, f"Texture {sampler.default_name}")
+        materials.default_texture(session, sampler)
     yield Progress(0.36, "Master material")
     master = materials.ensure_master(session, manifest.material_parent)
     yield Progress(0.4, f"Material {manifest.material_name}")

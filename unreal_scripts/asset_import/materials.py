@@ -39,6 +39,13 @@ SAMPLERS = (
 """A sampler must agree with its texture's compression or the material does not compile, so the defaults are ours."""
 
 
+def missing_defaults(name: str) -> tuple[Sampler, ...]:
+    """Samplers whose default texture has to be made before the master material can be built."""
+    if assets().does_asset_exist(f"{MASTER_FOLDER}/{name}"):
+        return ()
+    return tuple(s for s in SAMPLERS if not assets().does_asset_exist(f"{MASTER_FOLDER}/{s.default_name}"))
+
+
 def ensure_master(session: Session, name: str) -> unreal.Material:
     """The master material, built where it is missing and rebuilt where an older version made it."""
     path = f"{MASTER_FOLDER}/{name}"
@@ -97,6 +104,7 @@ def build_master(session: Session, master: unreal.Material) -> None:
 def default_texture(session: Session, sampler: Sampler) -> unreal.Texture2D:
     """The sampler's own small texture, made where it is missing."""
     path = f"{MASTER_FOLDER}/{sampler.default_name}"
+    session.make_folder(MASTER_FOLDER)
     if session.claim(path, "Texture2D"):
         return assets().load_asset(path)
     with tempfile.TemporaryDirectory(prefix="open3dforge-") as folder:
