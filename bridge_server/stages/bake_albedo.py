@@ -8,9 +8,10 @@ from jaxtyping import Float32, UInt8
 
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.run import Run
+from bridge_server.stages.field_sampling import field_sampler
 from bridge_server.stages.gutter import chart_map, gutter_of
 from bridge_server.stages.stage import Stage
-from bridge_server.stages.texel_average import field_sampler, texel_means
+from bridge_server.stages.texel_average import texel_means
 from bridge_server.values.mesh import HighPoly, UnwrappedMesh
 from bridge_server.values.texture import AlbedoMap, TexelHits
 

@@ -1,19 +1,14 @@
 """Averages of what is sampled at sub-texels, and the surface they lie on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.blocks import BLOCK, over_blocks
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.gutter import texel_of
-from bridge_server.stages.surface_places import SceneLocate
-from bridge_server.values.mesh import HighPoly
-from bridge_server.values.surface import SurfacePlaces, SurfaceSample
 from bridge_server.values.texture import TexelHits
 
 
@@ -51,11 +46,6 @@ def texel_means(
     return (sums / np.maximum(covered, 1.0)[:, None]).reshape(size, size, channels).astype(np.float32)
 
 
-def full_weights(weights: Float32[np.ndarray, "texels 2"]) -> Float32[np.ndarray, "texels 3"]:
-    """Weights of all three corners, from those of corners 1 and 2."""
-    return np.concatenate([1.0 - weights.sum(axis=1, keepdims=True), weights], axis=1).astype(np.float32)
-
-
 def interpolated(
     corners: Float32[np.ndarray, "faces 3 channels"],
     faces: Int32[np.ndarray, "texels"],
@@ -65,45 +55,3 @@ def interpolated(
     chosen = corners[faces]
     first = chosen[:, 0]
     return first + weights[:, :1] * (chosen[:, 1] - first) + weights[:, 1:] * (chosen[:, 2] - first)
-
-
-@dataclass(frozen=True, slots=True)
-class _TracedLocate:
-    """Knows the places already where a field hangs on the high poly itself; asks the ray caster otherwise."""
-
-    high_poly: HighPoly
-    places: SurfacePlaces
-    elsewhere: SceneLocate
-
-    def __call__(
-        self,
-        positions_m: Float32[np.ndarray, "vertices 3"],
-        faces: Int32[np.ndarray, "faces 3"],
-        points_m: Float32[np.ndarray, "points 3"],
-    ) -> SurfacePlaces:
-        mesh = self.high_poly.mesh
-        if (
-            len(points_m) == len(self.places.faces)
-            and _same(mesh.faces, faces)
-            and _same(mesh.positions_m, positions_m)
-        ):
-            return self.places
-        return self.elsewhere(positions_m, faces, points_m)
-
-
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    return one is other or (one.shape == other.shape and np.array_equal(one, other))
-
-
-def field_sampler(high_poly: HighPoly, hits: TexelHits, raycaster: Raycaster) -> Callable[[slice], SurfaceSample]:
-    """A function that gives the material of a range of hits."""
-    corners = high_poly.mesh.positions_m[high_poly.mesh.faces]
-    elsewhere = SceneLocate(raycaster)
-
-    def sample(rows: slice) -> SurfaceSample:
-        faces, weights = hits.high_face[rows], hits.high_weights[rows]
-        places = SurfacePlaces(faces=faces, barycentrics=full_weights(weights))
-        locate = _TracedLocate(high_poly, places, elsewhere)
-        return high_poly.field.sample(interpolated(corners, faces, weights), locate)
-
-    return sample

@@ -7,6 +7,7 @@ import numpy as np
 from bridge_server.run import SilentRun
 from bridge_server.stages.bake_albedo import BakeAlbedo, srgb_bytes
 from bridge_server.stages.bake_metallic_roughness import BakeMetallicRoughness
+from bridge_server.stages.field_sampling import same_faces
 from bridge_server.values.mesh import HighPoly, Mesh
 from bridge_server.values.surface import VertexField
 from tests.shapes import painted, sphere
@@ -42,6 +43,28 @@ def test_a_field_on_another_mesh_is_found_by_its_nearest_place() -> None:
     high = by_direction(sphere(0.5, 5))
     other = replace(high, field=by_direction(sphere(0.502, 6)).field)
     found = case(sphere(0.5, 3), other)
+    stored, expected = stored_and_expected(found, BakeAlbedo()(SilentRun(), raycaster(), **found.slots).pixels)
+    assert psnr_db(stored, expected) > 45
+
+
+def test_faces_that_clean_up_left_alone_are_recognised() -> None:
+    before = sphere(0.5, 4)
+    order = np.random.default_rng(0).permutation(len(before.faces))
+    after = Mesh(
+        positions_m=before.positions_m[::-1], faces=len(before.positions_m) - 1 - before.faces[order][:, [2, 1, 0]]
+    )
+    moved = after.positions_m.copy()
+    moved[:40] *= np.float32(1.01)
+    same = same_faces(Mesh(positions_m=moved, faces=after.faces), before)
+    touched = (after.faces < 40).any(axis=1)
+    np.testing.assert_array_equal(same.faces >= 0, ~touched)
+    kept = np.flatnonzero(~touched)
+    np.testing.assert_array_equal(same.faces[kept], order[kept])
+    mine = moved[after.faces[kept]]
+    matched = np.take_along_axis(mine, same.corners[kept][:, :, None], axis=1)
+    np.testing.assert_array_equal(matched, before.positions_m[before.faces[same.faces[kept]]])
+    source = by_direction(before)
+    found = case(sphere(0.5, 3), replace(source, mesh=Mesh(positions_m=moved, faces=after.faces)))
     stored, expected = stored_and_expected(found, BakeAlbedo()(SilentRun(), raycaster(), **found.slots).pixels)
     assert psnr_db(stored, expected) > 45
 
