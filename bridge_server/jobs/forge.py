@@ -79,7 +79,9 @@ class Forge:
             plan, inputs, lambda event: _pass_on(event, gpu_stages, on_event), cancel
         )
         asset = asset_from(record, self.store)
-        write_package(asset, _package_record(job, preset, record), folder / PACKAGE_FOLDER)
+        # The preset may say "auto": the high poly knows which generator made it.
+        generator = asset.high_poly.source if asset.high_poly is not None else preset.generator
+        write_package(asset, _package_record(job, preset, record, generator), folder / PACKAGE_FOLDER)
         outcome = Outcome(checklist=asset.checklist or Checklist(checks=()), thumbnail=_write_thumbnail(asset, folder))
         self.store.prune(self.store_bytes, pinned=record.digests)
         return outcome
@@ -154,7 +156,7 @@ def _pass_on(event: events.Event, gpu_stages: frozenset[str], on_event: Callable
             )
 
 
-def _package_record(job: Job, preset: Preset, record: RunRecord) -> PackageRecord:
+def _package_record(job: Job, preset: Preset, record: RunRecord, generator: str) -> PackageRecord:
     views = [photo.view.value for photo in job.spec.photos] or [""] * len(job.inputs)
     return PackageRecord(
         created=job.created,
@@ -166,7 +168,7 @@ def _package_record(job: Job, preset: Preset, record: RunRecord) -> PackageRecor
         preset=preset.name,
         preset_document=preset.to_json(),
         nanite=preset.nanite,
-        generator="mesh" if job.spec.mesh else preset.generator,
+        generator=generator,
         backends=record.backends,
         fallbacks=tuple(
             FallbackEntry(stage=told.stage, code=told.notice.code, message=told.notice.message)
