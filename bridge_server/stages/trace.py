@@ -19,6 +19,7 @@ from bridge_server.values.texel_grid import Covered, cover_centers, gathered, to
 from bridge_server.values.texture import TexelHits
 
 CAGE_SAMPLES = 20_000
+INSET_PX = 0.1
 FEW_RAYS = 0.9
 """Below this share of texels that a ray served, the user is told."""
 
@@ -124,7 +125,19 @@ def _grazed(
     order = np.lexsort((kept.faces, ((places - center) ** 2).sum(axis=1), kept.index))
     first = np.concatenate([[True], np.diff(kept.index[order]) > 0]) if len(order) else np.zeros(0, np.bool_)
     chosen = order[first]
-    return Covered(index=kept.index[chosen], faces=kept.faces[chosen]), weights[chosen]
+    inner = _inset(weights[chosen], places[chosen], unwrapped.uvs[unwrapped.faces[kept.faces[chosen]]] * resolution_px)
+    return Covered(index=kept.index[chosen], faces=kept.faces[chosen]), inner
+
+
+def _inset(
+    weights: Float32[np.ndarray, "grazed 3"],
+    places_px: Float32[np.ndarray, "grazed 2"],
+    corners_px: Float32[np.ndarray, "grazed 3 2"],
+) -> Float32[np.ndarray, "grazed 3"]:
+    """Move places on the border of a face inwards a little: on the edge itself a ray may take the face beyond it."""
+    away = np.linalg.norm(corners_px.mean(axis=1) - places_px, axis=1)
+    share = np.minimum(INSET_PX / np.maximum(away, 1e-9), 0.5)[:, None]
+    return (weights * (1.0 - share) + share / 3.0).astype(np.float32)
 
 
 def _watched(blocks: Iterator[Covered], run: Run, fraction: float) -> Iterator[Covered]:

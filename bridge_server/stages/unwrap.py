@@ -37,8 +37,9 @@ class Unwrap(Stage):
     """Least gap between charts; 0 takes ``resolution_px / 128``, one texel in the mip of 128 px, and at least 2."""
     texels_per_m: Annotated[float, Range(0, 1e6)] = 0.0
     """Texel density; 0 fills the square. A density that does not fit is lowered, with a notice."""
-    hard_edge_angle_deg: Annotated[float, Range(0, 180)] = SMOOTH_DEG
-    """Edges sharper than this shade as edges where a chart ends there; 180 shades everything smooth."""
+    hard_edge_angle_deg: Annotated[float, Range(0, 180)] = 60.0
+    """Edges that turn by more than this shade hard where a chart ends there, which spares the normal map steep
+    gradients; 180 shades everything smooth."""
     time_limit_s: Annotated[float, Range(1, 3600)] = 180.0
     """After this the box projection takes over."""
 

@@ -37,9 +37,14 @@ def raycaster() -> Raycaster:
     return RAYCASTERS.load(RAYCASTERS.choose("auto"))
 
 
-def case(low: Mesh, high: Mesh | HighPoly, size: int = 256, supersample: int = 1, **fields: float) -> Case:
+def case(
+    low: Mesh, high: Mesh | HighPoly, size: int = 256, supersample: int = 1, smooth: bool = True, **fields: float
+) -> Case:
     """Unwrap by box projection, trace, and keep what bakes read."""
-    wrapped = Unwrap(resolution_px=size)(SilentRun(), UNWRAPPERS.load("planar"), low_poly=low_poly(low))
+    angle = 180.0 if smooth else 60.0
+    wrapped = Unwrap(resolution_px=size, hard_edge_angle_deg=angle)(
+        SilentRun(), UNWRAPPERS.load("planar"), low_poly=low_poly(low)
+    )
     high_poly = high if isinstance(high, HighPoly) else painted(high)
     trace = Trace(resolution_px=size, supersample=supersample, **fields)
     hits = trace(SilentRun(), raycaster(), high_poly=high_poly, unwrapped=wrapped)

@@ -82,6 +82,14 @@ def test_hard_edges_of_the_high_poly_stay_hard_on_a_smooth_box() -> None:
     assert degrees(smooth, flat[found.texel_hits.low_face]).mean() > 10
 
 
+def test_a_box_with_hard_seams_bakes_flat_to_the_last_texel() -> None:
+    mesh = box((1.0, 0.8, 0.6))
+    for supersample in (1, 2):
+        found = case(mesh, mesh, size=200, supersample=supersample, smooth=False)
+        pixels = BakeNormal()(SilentRun(), **found.slots).pixels.astype(int)
+        assert np.abs(pixels - np.array([32768, 32768, 65535])).max() <= 2
+
+
 def test_mirrored_coordinates_bake_right_on_both_halves() -> None:
     from dataclasses import replace
 
