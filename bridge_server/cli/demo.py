@@ -38,10 +38,14 @@ def demo(
     wish = submission.Wish(preset=preset, overrides=submission.parse_overrides(settings or []), priority=FIRST)
     _bring_default_weights()
     started = time.monotonic()
-    with private_server() as client, progress.open_view(as_json=as_json) as view:
-        begun = time.monotonic()
-        job, placed = _forge(client, inputs, wish, out, view)
-        seconds = time.monotonic() - begun
+    try:
+        with private_server() as client, progress.open_view(as_json=as_json) as view:
+            begun = time.monotonic()
+            job, placed = _forge(client, inputs, wish, out, view)
+            seconds = time.monotonic() - begun
+    except KeyboardInterrupt:
+        output.remark("forge: interrupted; the job was cancelled and the server stopped.")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     if following.exit_code(job) not in (ExitCode.OK, ExitCode.CHECKLIST_FAILED):
         raise following.job_failure(job)
     package = next(path for path in placed if path.is_dir())

@@ -81,6 +81,7 @@ def test_ctrl_c_cancels_the_job_and_stops_the_server(
 
     monkeypatch.setattr(client_module.ForgeClient, "watch", interrupted)
     assert run(["demo", "--set", "small.linger=60"]) == ExitCode.INTERRUPTED
+    assert "the job was cancelled and the server stopped" in capsys.readouterr().err
     assert not (home / "server.json").exists()
     assert states(home) == [JobState.CANCELLED]
 
