@@ -192,6 +192,8 @@ def views_of(names: list[str]) -> list[str]:
     """The side that each texture shows, by its name; one alone is the front. Raises ``ValueError`` where two clash."""
     if len(names) > len(dialogs.VIEWS):
         raise ValueError(f"{len(names)} textures are selected; at most four views make one asset.")
+    if len(names) == 1:
+        return ["front"]  # an asset needs a front, whatever the picture is called
     found = [next((view for view in dialogs.VIEWS if name.lower().endswith(view)), "") for name in names]
     free = [view for view in dialogs.VIEWS if view not in found]
     views = [view or free.pop(0) for view in found]
