@@ -54,6 +54,11 @@ def make_writable(package: str) -> None:
         raise ImportRefused(f"{package}: {file} is read-only. Make it writable, or check it out of source control.")
 
 
+def asset_path(asset: unreal.Object) -> str:
+    """Content path of an asset, without the object name that Unreal repeats after a dot."""
+    return str(asset.get_path_name()).partition(".")[0]
+
+
 def class_name_at(path: str) -> str:
     """Class of the asset at a content path; empty where there is none."""
     if not assets().does_asset_exist(path):
@@ -113,11 +118,7 @@ class Session:
     def roll_back(self) -> None:
         """Delete what was created, and take what was there before back from disk."""
         self.drop_scratch()
-        kept = []
-        for asset in self.touched:
-            path = str(asset.get_path_name()).partition(".")[0]
-            if path not in self.created:
-                kept.append(asset.get_package())
+        kept = [asset.get_package() for asset in self.touched if asset_path(asset) not in self.created]
         self.touched.clear()
         for path in reversed(self.created):
             if assets().does_asset_exist(path):

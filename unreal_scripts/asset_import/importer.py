@@ -11,7 +11,7 @@ from pathlib import Path
 import unreal
 
 from unreal_scripts.asset_import import materials, skeletal_mesh, static_mesh
-from unreal_scripts.asset_import.content import Session, assets, content_folder
+from unreal_scripts.asset_import.content import Session, asset_path, assets, content_folder
 from unreal_scripts.asset_import.errors import ImportCancelled, ImportRefused
 from unreal_scripts.asset_import.manifest import PackageManifest, read_manifest, verify_files
 from unreal_scripts.asset_import.result import ImportResult
@@ -108,7 +108,10 @@ def _steps(
         yield from _static_steps(manifest, session, instance, result)
     yield Progress(0.9, "Provenance")
     for asset in session.touched:
-        _tag(asset, manifest)
+        # A skeleton that was there before belongs to others too, and says nothing about this asset.
+        shared = isinstance(asset, unreal.Skeleton) and asset_path(asset) not in session.created
+        if not shared:
+            _tag(asset, manifest)
     if wishes.save:
         for asset in tuple(session.touched):
             yield Progress(0.95, f"Saving {asset.get_name()}")

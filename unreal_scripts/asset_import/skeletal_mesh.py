@@ -4,7 +4,7 @@ from pathlib import Path
 
 import unreal
 
-from unreal_scripts.asset_import.content import Session, assets, run_import_task
+from unreal_scripts.asset_import.content import Session, asset_path, assets, make_writable, run_import_task
 from unreal_scripts.asset_import.errors import ImportRefused
 from unreal_scripts.asset_import.interchange import skeletal_mesh_pipeline
 from unreal_scripts.asset_import.manifest import LodEntry, PackageManifest
@@ -21,6 +21,11 @@ def import_base(
     result.updated = session.claim(path, "SkeletalMesh")
     existing = assets().load_asset(path) if result.updated else None
     skeleton = _skeleton(existing, skeleton_path)
+    if skeleton is not None:
+        make_writable(asset_path(skeleton))  # bones that it lacks are added to it
+    else:
+        session.claim(path + "_Skeleton", "Skeleton")
+    session.claim(path + "_PhysicsAsset", "PhysicsAsset")
     if existing is not None:
         session.touch(existing)
     before = set(assets().list_assets(session.folder, recursive=False))
@@ -119,7 +124,7 @@ def _by_legacy_fbx(
 
 def _under_its_name(mesh: unreal.SkeletalMesh, path: str, result: ImportResult) -> unreal.SkeletalMesh:
     """Interchange may name the mesh after its root joint: bring it to the wished name, references included."""
-    found = str(mesh.get_path_name()).partition(".")[0]
+    found = asset_path(mesh)
     if found == path:
         return mesh
     if assets().does_asset_exist(path):
@@ -140,8 +145,8 @@ def _attach_physics(session: Session, mesh: unreal.SkeletalMesh, result: ImportR
             result.note("physics_asset", "Unreal made no physics asset for the skeletal mesh.")
     if physics is not None:
         session.touch(physics)
-        result.physics_asset_path = str(physics.get_path_name()).partition(".")[0]
+        result.physics_asset_path = asset_path(physics)
     skeleton = mesh.get_editor_property("skeleton")
     if skeleton is not None:
         session.touch(skeleton)
-        result.skeleton_path = str(skeleton.get_path_name()).partition(".")[0]
+        result.skeleton_path = asset_path(skeleton)
