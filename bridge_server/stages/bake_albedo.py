@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from bridge_server.backends.raycaster.base import Raycaster
+from bridge_server.blocks import over_blocks
 from bridge_server.run import Run
 from bridge_server.stages.field_sampling import field_sampler
 from bridge_server.stages.gutter import chart_map, gutter_of
@@ -14,6 +15,9 @@ from bridge_server.stages.stage import Stage
 from bridge_server.stages.texel_average import texel_means
 from bridge_server.values.mesh import HighPoly, UnwrappedMesh
 from bridge_server.values.texture import AlbedoMap, TexelHits
+
+ROWS = 64
+"""Rows of the map that a thread encodes at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,12 @@ class BakeAlbedo(Stage):
 
 def srgb_bytes(linear: Float32[np.ndarray, "size size 3"]) -> UInt8[np.ndarray, "size size 3"]:
     """IEC 61966-2-1, clipped to what a byte holds."""
-    light = np.clip(np.nan_to_num(linear), 0.0, 1.0)
-    encoded = np.where(light <= 0.0031308, light * 12.92, 1.055 * np.power(light, 1.0 / 2.4) - 0.055)
-    return np.rint(encoded * 255.0).astype(np.uint8)
+    result = np.empty(linear.shape, np.uint8)
+
+    def encode(rows: slice) -> None:
+        light = np.clip(np.nan_to_num(linear[rows]), 0.0, 1.0)
+        encoded = np.where(light <= 0.0031308, light * 12.92, 1.055 * np.power(light, 1.0 / 2.4) - 0.055)
+        result[rows] = np.rint(encoded * 255.0)
+
+    over_blocks(encode, len(linear), ROWS)
+    return result

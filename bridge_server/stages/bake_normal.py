@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from jaxtyping import Float32
 
+from bridge_server.blocks import over_blocks
 from bridge_server.run import Run
 from bridge_server.stages.corner_normals import corner_normals, hard_half_edges
 from bridge_server.stages.gutter import chart_map, gutter_of
@@ -17,6 +18,8 @@ from bridge_server.values.texture import NormalMap, TexelHits
 
 FLAT = (0.0, 0.0, 1.0)
 FULL = 65535.0
+ROWS = 64
+"""Rows of the map that a thread encodes at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,13 @@ def in_tangent_space(
 
 def encoded(vectors: Float32[np.ndarray, "size size 3"]) -> np.ndarray:
     """Unit vectors as 16-bit texels; flat where there is no vector."""
-    length = np.linalg.norm(vectors, axis=2, keepdims=True)
-    unit = np.where(length > 1e-6, vectors / np.maximum(length, 1e-6), np.array(FLAT, np.float32))
-    return np.rint((unit * 0.5 + 0.5) * FULL).astype(np.uint16)
+    result = np.empty(vectors.shape, np.uint16)
+
+    def encode(rows: slice) -> None:
+        part = vectors[rows]
+        length = np.sqrt(np.einsum("rci,rci->rc", part, part))[:, :, None]
+        unit = np.where(length > 1e-6, part / np.maximum(length, 1e-6), np.array(FLAT, np.float32))
+        result[rows] = np.rint((unit * 0.5 + 0.5) * FULL)
+
+    over_blocks(encode, len(vectors), ROWS)
+    return result

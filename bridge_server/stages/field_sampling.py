@@ -31,6 +31,9 @@ class SameFaces:
 
 def same_faces(mesh: Mesh, other: Mesh) -> SameFaces:
     """Match triangles whose corners are equal to the last bit."""
+    if np.array_equal(mesh.faces, other.faces) and np.array_equal(mesh.positions_m, other.positions_m):
+        every = np.arange(len(mesh.faces), dtype=np.int32)
+        return SameFaces(faces=every, corners=np.tile(np.arange(3), (len(every), 1)))
     everything = np.concatenate([mesh.positions_m, other.positions_m]) + np.float32(0.0)
     number = np.unique(everything.view("V12").reshape(-1), return_inverse=True)[1].reshape(-1)
     mine, theirs = number[mesh.faces], number[other.faces + len(mesh.positions_m)]
