@@ -315,6 +315,9 @@ def reload_packages(_cls: Any, packages: list[UnrealObject], mode: Any) -> tuple
     if mode is not unreal_module.MODULE[0].ReloadPackagesInteractionMode.ASSUME_POSITIVE:
         content().dialogs.append("Reload packages?")
     for package in packages:
+        if not content().file(package._path).is_file():
+            content().log.append(("Error", f"{package._path} was never saved and cannot be reloaded"))
+            continue
         asset = content().loaded.pop(package._path, None)
         if asset is not None:
             asset._values().clear()
