@@ -1,17 +1,21 @@
 """What goes wrong between editor and server, on all versions: each with a message that says what to do."""
 
+import shutil
 import stat
+import subprocess
 import time
 
 import grpc
 import pytest
 from open3dforge.v1 import jobs_pb2
 
+from bridge_server.service.server import start_server
+from bridge_server.settings import load_settings
 from tests.service.calls import Calls
-from tests.unreal.crate_server import GOLDEN
+from tests.unreal.crate_server import GOLDEN, CrateWorkshop
 from tests.unreal.test_import import check_asset, manifest_of
 from tests.unreal.test_plugin import PHOTO, check_quiet
-from tests.unreal.workplace import MESH, CrateServer, free_port
+from tests.unreal.workplace import MESH, TOOLS, CrateServer, free_port
 
 pytestmark = pytest.mark.slow
 TOKEN = "the-right-token-of-tests"
@@ -134,7 +138,7 @@ def test_token_wrong(version, open_editor, tmp_path, token):
         failed = editor.wait_for_job("failed")
         assert f"{server.address} does not accept the token. Ask whoever runs the server" in failed["message"]
         editor.ask("answer", answer={"token": TOKEN})
-        editor.ask("click", menu="LevelEditor.MainMenu.Tools", label="Open3DForge settings")
+        editor.ask("click", menu=TOOLS, label="Open3DForge settings")
         editor.status("Connected")
         assert stat.S_IMODE(editor.settings_file.stat().st_mode) == 0o600
         editor.press("Retry")
@@ -222,6 +226,50 @@ def test_import_that_fails_says_why_and_is_retried(version, open_editor, server)
     editor.press("Retry")
     editor.wait_for_job("done")
     assert MESH in editor.state()["assets"]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_tls_server_is_reached_with_its_authority_and_not_without(open_editor, tmp_path):
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    settings = load_settings(
+        environment={}, data=tmp_path / "d", port=0, token=TOKEN, tls_certificate=certificate, tls_key=key
+    )
+    running = start_server(settings, CrateWorkshop())
+    try:
+        editor = open_editor(server=running.address, token=TOKEN)
+        editor.status("No Open3DForge server answers")
+        editor.ask("answer", answer={"certificate": str(certificate)})
+        editor.ask("click", menu=TOOLS, label="Open3DForge settings")
+        editor.status("Connected")
+        editor.forge(editor.import_texture(PHOTO))
+        editor.wait_for_job("done")
+        # The wrong authority.
+        other = certificate.with_name("other.pem")
+        command[-1], command[-3] = str(other), str(tmp_path / "other_key.pem")
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        editor.ask("answer", answer={"certificate": str(other)})
+        editor.ask("click", menu=TOOLS, label="Open3DForge settings")
+        assert "Set 'Certificate authority' to the PEM file" in editor.status("the secure connection failed")
+    finally:
+        running.stop(1.0)
+
+
+def test_address_of_another_machine_is_never_spoken_to_unencrypted(open_editor):
+    editor = open_editor(server="127.0.0.1:1")
+    editor.status("No Open3DForge server answers")
+    code = "from open3dforge_editor.contract import is_loopback; [is_loopback({!r}) for _ in '1'][0]"
+    for address, wanted in (
+        ("127.0.0.1:50551", True),
+        ("localhost:50551", True),
+        ("[::1]:50551", True),
+        ("192.168.1.5:50551", False),
+        ("forge.example:50551", False),
+        ("127.0.0.1.example:50551", False),
+    ):
+        assert editor.ask("python", code=code.format(address)) is wanted, address
 
 
 def test_certificate_that_is_not_there(open_editor, server):

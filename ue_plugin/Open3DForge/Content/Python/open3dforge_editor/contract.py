@@ -1,6 +1,7 @@
 """The server, over gRPC. The only file of the plugin that imports grpc; never called on the game thread."""
 
 import hashlib
+import ipaddress
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
@@ -43,9 +44,9 @@ class ForgeServer:
         self.address = address
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         options = [("grpc.keepalive_time_ms", 20_000), ("grpc.enable_http_proxy", 0)]
-        if certificate:
-            credentials = grpc.ssl_channel_credentials(Path(certificate).read_bytes())
-            self._channel = grpc.secure_channel(address, credentials, options)
+        if certificate or not is_loopback(address):
+            authority = Path(certificate).read_bytes() if certificate else None
+            self._channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(authority), options)
         else:
             self._channel = grpc.insecure_channel(address, options)
         self._jobs = jobs_pb2_grpc.JobServiceStub(self._channel)
@@ -212,6 +213,15 @@ class ForgeServer:
         raise ServerError(f"{artifact.path} arrived damaged {TRIES} times. Check the network and disk, then retry.")
 
 
+def is_loopback(address: str) -> bool:
+    """Whether the server is on this machine; anywhere else the connection is encrypted, and with it the token."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _pieces(
     header: transfers_pb2.UploadHeader, data: bytes, stopped: Callable[[], bool]
 ) -> Iterator[transfers_pb2.UploadFileRequest]:
@@ -228,8 +238,9 @@ def explained(error: grpc.RpcError, address: str) -> ServerError:
     if code is grpc.StatusCode.UNAVAILABLE:
         if "certificate" in text.lower() or "ssl" in text.lower() or "handshake" in text.lower():
             return ServerError(
-                f"{address}: the secure connection failed ({text}). Set 'certificate' to the file of the server's "
-                "certificate authority, or leave it empty for a server on this machine."
+                f"{address}: the secure connection failed ({text}). Set 'Certificate authority' to the PEM file of the "
+                "authority that signed the server's certificate; leave it empty for a server without TLS on this "
+                "machine."
             )
         return ServerError(
             f"No Open3DForge server answers at {address}. Start one with `./forge serve`, or set the right address; a "
