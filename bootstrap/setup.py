@@ -47,6 +47,7 @@ def set_up(environment: Environment, extras: frozenset[str]) -> None:
         environment.install(wanted, say)
         environment.write_stamp(wanted)
         fetch_weights(environment)
+        compile_kernels(environment)
     say("set up")
 
 
@@ -56,6 +57,16 @@ def fetch_weights(environment: Environment) -> None:
     done = subprocess.run(command, cwd=environment.root, stdout=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         say("the default matting weights are missing; photos need them. Later: ./forge models pull u2netp")
+
+
+def compile_kernels(environment: Environment) -> None:
+    """Compile the ray casting kernels, so that the first job need not wait for it; where it fails, that job does it."""
+    say("compiling ray casting kernels")
+    command = [str(environment.python), "-P", "-m", "bridge_server.backends.raycaster.warp"]
+    done = subprocess.run(command, cwd=environment.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        say(f"the kernels could not be compiled ({lines[-1]}); the first job tries again")
 
 
 def hand_over(environment: Environment, arguments: list[str]) -> int:

@@ -1,6 +1,7 @@
 """Ray casting by NVIDIA Warp: the same kernels on CUDA and on the CPU, and exact closest points.
 
-The kernels are compiled once for each machine and Warp version (3 to 10 s) into ``warp-cache`` of the data folder.
+The kernels are compiled once for each machine and Warp version (3 to 10 s) into ``warp`` of the cache folder;
+``./forge`` does it at set-up, so that no job waits for it.
 ``python -m bridge_server.backends.raycaster.warp`` does it ahead of time.
 """
 
@@ -17,7 +18,7 @@ from bridge_server.backends.raycaster.base import NearestPlaces, RayHits
 from bridge_server.backends.raycaster.rays import checked_points, checked_triangles, prepared_rays
 from bridge_server.backends.table import Availability
 from bridge_server.blocks import over_blocks
-from bridge_server.home import data_home
+from bridge_server.home import cache_home
 
 FAR = 1e18
 """Stands for no limit; its square still fits single precision."""
@@ -163,11 +164,11 @@ def warp_availability() -> Availability:
 
 
 def load_kernels() -> ModuleType:
-    """Import Warp quietly, with its cache in the data folder, and load the kernels, compiled if they have to be."""
+    """Import Warp quietly, with its cache in the cache folder, and load the kernels, compiled if they have to be."""
     import warp as wp
 
     wp.config.log_level = wp.LOG_WARNING
-    wp.config.kernel_cache_dir = str(data_home() / "warp-cache")
+    wp.config.kernel_cache_dir = str(cache_home() / "warp")
     wp.init()
     from bridge_server.backends.raycaster import warp_kernels
 
