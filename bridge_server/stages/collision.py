@@ -37,7 +37,7 @@ class MakeCollision(Stage):
 
     name: ClassVar[str] = "collision"
     writes: ClassVar[str] = "collision"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     shape: CollisionShape = CollisionShape.CONVEX
     """Kind of piece; every kind but ``convex`` makes a single one."""

@@ -1,13 +1,20 @@
 """Convex hulls as meshes: closed, wound outward, with as many vertices as allowed."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from bridge_server.values.mesh import Mesh, face_cross_products, vertex_normals
 
+if TYPE_CHECKING:
+    from scipy.spatial import ConvexHull
+
 GROWTH_STEPS = 4
 BLOCK_NUMBERS = 2_000_000
 """Distances held in memory at a time."""
+WIDE_FACET = "QH6347"
+"""Qhull's number for a face that it cannot make flat; other errors mean that there is no volume."""
 
 
 def convex_hull(points_m: Float[np.ndarray, "points 3"], least_thickness_m: float = 0.0) -> Mesh:
@@ -16,13 +23,13 @@ def convex_hull(points_m: Float[np.ndarray, "points 3"], least_thickness_m: floa
     Points that lie in a plane, on a line or in one place are first spread to ``least_thickness_m`` across it.
     Raises ``ValueError`` where they are flat all the same.
     """
-    from scipy.spatial import ConvexHull, QhullError
+    from scipy.spatial import QhullError
 
     points = np.unique(points_m.astype(np.float64), axis=0)
     if least_thickness_m > 0.0:
         points = _thickened(points, least_thickness_m)
     try:
-        hull = ConvexHull(points)
+        hull = _quickhull(points)
     except (QhullError, ValueError) as error:
         raise ValueError(f"{len(points)} points span no volume") from error
     faces = hull.simplices.copy()
@@ -57,8 +64,6 @@ def reduced_hull(hull: Mesh, max_vertices: int, slack_m: float) -> Mesh:
 
 def farthest_first(points_m: Float[np.ndarray, "points 3"], count: int) -> Int64[np.ndarray, "count"]:
     """Indices of a tetrahedron of far points, then each time of the point farthest outside the hull so far."""
-    from scipy.spatial import ConvexHull
-
     points = points_m.astype(np.float64)
     first = int(np.argmax(np.linalg.norm(points - points.mean(axis=0), axis=1)))
     second = int(np.argmax(np.linalg.norm(points - points[first], axis=1)))
@@ -66,14 +71,13 @@ def farthest_first(points_m: Float[np.ndarray, "points 3"], count: int) -> Int64
     third = int(np.argmax(np.linalg.norm(np.cross(points - points[first], along), axis=1)))
     across = np.cross(along, points[third] - points[first])
     chosen = [first, second, third, int(np.argmax(np.abs((points - points[first]) @ across)))]
-    hull = ConvexHull(points[chosen], incremental=True)
     while len(chosen) < count:
+        hull = _quickhull(points[chosen])  # adding a point to a finished hull fails where points share a plane
         outside = (points @ hull.equations[:, :3].T + hull.equations[:, 3]).max(axis=1)
         best = int(np.argmax(outside))
         if outside[best] <= 1e-9:
             break
         chosen.append(best)
-        hull.add_points(points[best : best + 1])
     return np.array(chosen, np.int64)
 
 
@@ -95,6 +99,18 @@ def outside_distance_m(hull: Mesh, points_m: Float[np.ndarray, "points 3"]) -> F
 def is_convex(mesh: Mesh, tolerance_m: float) -> bool:
     """True where no vertex lies farther than ``tolerance_m`` outside any face."""
     return bool(outside_distance_m(mesh, mesh.positions_m).max() <= tolerance_m)
+
+
+def _quickhull(points: Float64[np.ndarray, "points 3"]) -> "ConvexHull":
+    """Qhull's answer; where points that nearly share a plane defeat it, that of points moved by rounding errors."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        return ConvexHull(points)
+    except QhullError as error:
+        if WIDE_FACET not in str(error):
+            raise
+        return ConvexHull(points, qhull_options="QJ")
 
 
 def _thickened(points: Float64[np.ndarray, "points 3"], thickness_m: float) -> Float64[np.ndarray, "more 3"]:

@@ -70,3 +70,14 @@ def test_a_reduced_hull_is_small_solid_and_falls_short_no_more_than_allowed(coun
 def test_a_hull_small_enough_stays_as_it_is():
     box = shapes.box()
     assert reduced_hull(box, 8, 0.01) is box
+
+
+def test_points_that_nearly_share_a_plane_are_no_obstacle():
+    """A body cut by a plane, as convex decomposition leaves it; growing one hull point by point fails on it."""
+    millimetres = [
+        (-100, 377, -165), (-100, 585, -165), (-79, 3, -278), (-71, 323, -170), (18, 639, -165), (57, 374, -662),
+        (71, 323, -170), (79, 3, -278), (100, 377, -165), (115, 504, -165),
+    ]  # fmt: skip
+    points = np.float32(millimetres) / 1000
+    chosen = farthest_first(convex_hull(points).positions_m, 64)
+    assert sorted(chosen) == list(range(len(points)))
