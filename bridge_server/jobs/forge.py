@@ -3,9 +3,10 @@
 import importlib.metadata
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bridge_server.backends.matting.base import OWN_ALPHA
 from bridge_server.executors.inline import InlineExecutor
 from bridge_server.executors.processes import ProcessExecutor
 from bridge_server.jobs.artifacts import PACKAGE_FOLDER, THUMBNAIL
@@ -95,10 +96,15 @@ class Forge:
         generator = [f"generator={spec.generator}"] if spec.generator else []
         return preset.with_overrides([*generator, *spec.overrides], registry=self.library.registry)
 
-    def _plan(self, preset: Preset, asset_name: str, inputs: Mapping[str, Value]) -> Plan:
-        quality = self.library.quality(preset.quality)
+    def _plan(self, preset: Preset, asset_name: str, values: Mapping[str, Value]) -> Plan:
+        quality, registry = self.library.quality(preset.quality), self.library.registry
+        if _all_cut_out(values):
+            registry = replace(registry, kinds={**registry.kinds, "matting": OWN_ALPHA})
+            preset = replace(
+                preset, backends={kind: name for kind, name in preset.backends.items() if kind != "matting"}
+            )
         recipe = Recipe(preset=preset, quality=quality, asset_name=asset_name)
-        return make_plan(recipe, inputs=set(inputs), registry=self.library.registry)
+        return make_plan(recipe, inputs=set(values), registry=registry)
 
 
 def build_forge(settings: Settings, library: PresetLibrary) -> Forge:
@@ -130,6 +136,12 @@ def read_inputs(spec: JobSpec, inputs: tuple[InputFile, ...], folder: Path) -> d
 def _input_notices(value: Value) -> tuple[Notice, ...]:
     inner = value.photos if isinstance(value, Photos) else ()
     return (*value.notices, *(notice for photo in inner for notice in photo.notices))
+
+
+def _all_cut_out(values: Mapping[str, Value]) -> bool:
+    """Whether every photo brings its own matte, so that no background has to be removed."""
+    photos = values.get("photos")
+    return isinstance(photos, Photos) and all(photo.has_alpha for photo in photos.photos)
 
 
 def _gpu_stages(plan: Plan) -> frozenset[str]:

@@ -28,3 +28,10 @@ MATTINGS: BackendKind[Matting] = BackendKind(
     },
     entry_point_group="open3dforge.mattings",
 )
+
+OWN_ALPHA: BackendKind[Matting] = BackendKind(
+    name="matting",
+    table={"own_alpha": "bridge_server.backends.matting.own_alpha:OwnAlpha"},
+    entry_point_group="open3dforge.own_alpha",
+)
+"""Takes the place of ``MATTINGS`` where every photo brings its own matte, so that no weights are asked for."""
