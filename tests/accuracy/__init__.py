@@ -1,0 +1,1 @@
+"""Baked maps against analytic truth and independent referees."""
