@@ -381,6 +381,25 @@ def set_percent(self: UnrealObject, percent: float) -> None:
     self._percent = percent
 
 
+@implements("RenderingLibrary.import_file_as_texture2d")
+def import_file_as_texture(_cls: Any, _world: Any, filename: str) -> UnrealObject | None:
+    if not Path(filename).is_file():
+        return None
+    texture = unreal_module.MODULE[0].Texture2D()
+    texture._data = {"file": filename}
+    return texture
+
+
+@implements("Image.set_brush_from_texture")
+def set_brush_from_texture(self: UnrealObject, texture: UnrealObject, _match_size: bool) -> None:
+    self._text = texture._data["file"]
+
+
+@implements("Image.set_desired_size_override")
+def set_desired_size(_self: UnrealObject, _size: UnrealObject) -> None:
+    return None
+
+
 class Delegate:
     """A multicast delegate that Python can bind to; like the editor's it keeps callables weakly in spirit."""
 

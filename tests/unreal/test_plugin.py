@@ -97,7 +97,9 @@ def test_the_tab_shows_connection_and_progress_and_its_buttons_work(open_editor,
     assert not [path for path in editor.state()["assets"] if "GoldenCrate" in path]
     editor.press("Import")
     editor.wait_for_job("done")
-    assert "Imported /Game/Forged/SM_GoldenCrate: 3 LODs" in editor.state()["tab"]["Status"]
+    tab = editor.state()["tab"]
+    assert "Imported /Game/Forged/SM_GoldenCrate: 3 LODs" in tab["Status"]
+    assert tab["Thumbnail"].endswith("thumbnail.png")
     editor.ask("python", code="import webbrowser; opened = []; webbrowser.open = opened.append")
     editor.press("Report")
     (page,) = editor.ask("python", code="opened")

@@ -1,5 +1,7 @@
 """The tab: an editor utility widget built from Python where the editor can do that, a plain dialog elsewhere."""
 
+from pathlib import Path
+
 import unreal
 
 from open3dforge_editor import dialogs
@@ -9,6 +11,10 @@ from unreal_scripts.asset_import.content import assets
 
 FOLDER = "/Game/Open3DForge/Editor"
 NAME = "EUW_Open3DForge"
+LAYOUT_VERSION = "2"
+"""Raised with every change of the widgets below; a tab that an older version built is built anew."""
+LAYOUT_TAG = "Open3DForge.TabLayout"
+THUMBNAIL_PX = 160.0
 BUTTONS = (
     ("Forge", "Forge ..."),
     ("Cancel", "Cancel"),
@@ -26,6 +32,7 @@ class Panel:
     def __init__(self, actions: Actions) -> None:
         self._actions = actions
         self._widget: unreal.EditorUtilityWidget | None = None
+        self._shown_thumbnail: Path | None = None
         self._callbacks: list[object] = []
         """The editor holds delegates weakly: without these references the buttons would go dead."""
         actions.jobs.watchers.append(self._changed)
@@ -40,6 +47,7 @@ class Panel:
         blueprint = self._blueprint()
         subsystem = unreal.get_editor_subsystem(unreal.EditorUtilitySubsystem)
         self._widget = subsystem.spawn_and_register_tab(blueprint)
+        self._shown_thumbnail = None
         self._bind()
         self.refresh()
         self._actions.test_connection(keep_status=True)
@@ -63,6 +71,7 @@ class Panel:
         running = next((job for job in self._actions.jobs.jobs if not job.phase.is_over), None)
         if progress is not None:
             progress.set_percent(running.fraction if running is not None else 0.0)
+        self._show_thumbnail()
 
     def close(self) -> None:
         """Forget the widget and its callbacks."""
@@ -71,7 +80,21 @@ class Panel:
         if self.refresh in self._actions.status_watchers:
             self._actions.status_watchers.remove(self.refresh)
         self._callbacks.clear()
+        self._shown_thumbnail = None
         self._widget = None
+
+    def _show_thumbnail(self) -> None:
+        """The picture of the newest job that has one."""
+        newest = next((job.thumbnail for job in self._actions.jobs.jobs if job.thumbnail is not None), None)
+        image = self._widget.find_child_widget_by_name("Thumbnail")
+        if newest is None or newest == self._shown_thumbnail or image is None:
+            return
+        world = unreal.get_editor_subsystem(unreal.UnrealEditorSubsystem).get_editor_world()
+        texture = unreal.RenderingLibrary.import_file_as_texture2d(world, str(newest))
+        if texture is not None:
+            image.set_brush_from_texture(texture, False)
+            image.set_desired_size_override(unreal.Vector2D(THUMBNAIL_PX, THUMBNAIL_PX))
+            self._shown_thumbnail = newest
 
     def _changed(self, _job: EditorJob) -> None:
         self.refresh()
@@ -79,7 +102,10 @@ class Panel:
     def _blueprint(self) -> unreal.EditorUtilityWidgetBlueprint:
         path = f"{FOLDER}/{NAME}"
         if assets().does_asset_exist(path):
-            return assets().load_asset(path)
+            existing = assets().load_asset(path)
+            if assets().get_metadata_tag(existing, LAYOUT_TAG) == LAYOUT_VERSION:
+                return existing
+            assets().delete_asset(path)
         factory = unreal.EditorUtilityWidgetBlueprintFactory()
         blueprint = unreal.AssetToolsHelpers.get_asset_tools().create_asset(
             NAME, FOLDER, unreal.EditorUtilityWidgetBlueprint, factory
@@ -88,11 +114,13 @@ class Panel:
         library.add_source_widget(blueprint, unreal.VerticalBox, "Root", "")
         library.add_source_widget(blueprint, unreal.TextBlock, "Status", "Root")
         library.add_source_widget(blueprint, unreal.ProgressBar, "Progress", "Root")
+        library.add_source_widget(blueprint, unreal.Image, "Thumbnail", "Root")
         library.add_source_widget(blueprint, unreal.HorizontalBox, "Buttons", "Root")
         for name, _label in BUTTONS:
             library.add_source_widget(blueprint, unreal.Button, f"{name}Button", "Buttons")
             library.add_source_widget(blueprint, unreal.TextBlock, f"{name}Label", f"{name}Button")
         unreal.BlueprintEditorLibrary.compile_blueprint(blueprint)
+        assets().set_metadata_tag(blueprint, LAYOUT_TAG, LAYOUT_VERSION)
         assets().save_loaded_asset(blueprint, only_if_is_dirty=False)
         return blueprint
 
