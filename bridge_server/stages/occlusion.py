@@ -61,7 +61,7 @@ def openness(
     count, samples = len(points_m), hemisphere.sets.shape[1]
     noise = texel @ np.array(ROBERTS)
     turn = 2.0 * np.pi * (noise % 1.0)
-    tangents, bitangents = _turned_frames(normals, turn)
+    tangents, bitangents = turned_frames(normals, turn)
     local = hemisphere.sets[(texel[:, 0] * 7 + texel[:, 1] * 3) % SETS]
     frames = np.stack([tangents, bitangents, normals], axis=1)
     directions = np.matmul(local, frames).reshape(-1, 3)
@@ -75,7 +75,7 @@ def openness(
     return np.where(valid > 0, seen / np.maximum(valid, 1), 1.0).astype(np.float32)
 
 
-def _turned_frames(
+def turned_frames(
     normals: Float32[np.ndarray, "points 3"], turn: np.ndarray
 ) -> tuple[Float32[np.ndarray, "points 3"], Float32[np.ndarray, "points 3"]]:
     """Two unit vectors perpendicular to each normal (Duff et al. 2017), turned about it."""
