@@ -103,6 +103,18 @@ def high_poly_of(
     notices: list[Notice],
 ) -> HighPoly:
     """Weld the geometry; coordinates and colours stay with the corners. Raises ``InputError`` if nothing is left."""
+    mesh, solid = welded_surface(name, raw, positions, kept, notices)
+    return HighPoly(mesh=mesh, field=field_of(raw, mesh, solid), source="mesh", notices=tuple(notices))
+
+
+def welded_surface(
+    name: str,
+    raw: RawSurface,
+    positions: Float64[np.ndarray, "v 3"],
+    kept: Int64[np.ndarray, "k"],
+    notices: list[Notice],
+) -> tuple[Mesh, Int64[np.ndarray, "faces"]]:
+    """The mesh of the kept faces, and the row of the file's faces that each of its faces was."""
     used = np.unique(raw.faces[kept])
     low, high = positions[used].min(axis=0), positions[used].max(axis=0)
     diagonal = float(np.linalg.norm(high - low))
@@ -129,7 +141,7 @@ def high_poly_of(
     if collapsed:
         message = f"{collapsed:,} triangles without area are left out."
         notices.append(Notice(code="degenerate_dropped", message=message, severity=Severity.INFO))
-    return HighPoly(mesh=mesh, field=field_of(raw, mesh, kept[solid]), source="mesh", notices=tuple(notices))
+    return mesh, kept[solid]
 
 
 def field_of(raw: RawSurface, mesh: Mesh, kept: Int64[np.ndarray, "faces"]) -> TextureField:

@@ -37,6 +37,8 @@ class RawSurface:
     second_uvs: Float64[np.ndarray, "faces 3 2"] | None = None
     corner_colors: Float64[np.ndarray, "faces 3 4"] | None = None
     """Linear light."""
+    corner_normals: Float64[np.ndarray, "faces 3 3"] | None = None
+    """As the file has them, of any length; None where not every face has them."""
     face_materials: Int64[np.ndarray, "faces"] | None = None
     materials: tuple[MaterialTextures, ...] = (MaterialTextures(),)
     notices: list[Notice] = field(default_factory=list)

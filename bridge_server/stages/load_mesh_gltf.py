@@ -18,6 +18,7 @@ from bridge_server.values.surface_texture import MaterialTextures
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
 MAX_DEPTH = 256
+NO_NORMALS = np.zeros((0, 3, 3))
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class SoupParts:
     positions: list[np.ndarray] = field(default_factory=list)
     faces: list[np.ndarray] = field(default_factory=list)
     uvs: tuple[list[np.ndarray], list[np.ndarray]] = field(default_factory=lambda: ([], []))
+    normals: list[np.ndarray] = field(default_factory=list)
+    """Empty arrays where a primitive has none that its pose leaves usable."""
     colors: list[np.ndarray] = field(default_factory=list)
     materials: list[np.ndarray] = field(default_factory=list)
     has_uvs: list[bool] = field(default_factory=lambda: [False, False])
@@ -92,6 +95,7 @@ def _surface(file: GltfFile, run: Run) -> RawSurface:
         faces=np.concatenate(parts.faces),
         corner_uvs=np.concatenate(first_uvs) if parts.has_uvs[0] else None,
         second_uvs=np.concatenate(second_uvs) if parts.has_uvs[1] else None,
+        corner_normals=np.concatenate(parts.normals) if all(map(len, parts.normals)) else None,
         corner_colors=np.concatenate(parts.colors) if parts.has_colors else None,
         face_materials=np.concatenate(parts.materials),
         materials=(*materials, MaterialTextures(metallic_factor=1.0)),
@@ -181,6 +185,7 @@ def add_primitive(
         )
         parts.has_uvs[channel] |= name in attributes
         parts.uvs[channel].append(uvs[faces])
+    parts.normals.append(posed_normals(file, primitive, pose)[faces] if has_normals(primitive, pose) else NO_NORMALS)
     colors = np.ones((len(positions), 4))
     if "COLOR_0" in attributes:
         stored = file.accessor(attributes["COLOR_0"])
@@ -205,6 +210,21 @@ def posed_positions(
     matrices = skinned(file, attributes, pose.joints)
     moved = np.einsum("vij,vj->vi", matrices[:, :3, :3], positions) + matrices[:, :3, 3]
     return moved, bool(np.linalg.det(matrices[:, :3, :3].mean(axis=0)) < 0)
+
+
+def has_normals(primitive: Mapping[str, Any], pose: MeshPose) -> bool:
+    """Whether the file's normals hold in this pose: skinned and morphed surfaces need new ones."""
+    morphed = bool(primitive.get("targets")) and any(pose.weights)
+    still = pose.joints is None or "JOINTS_0" not in primitive["attributes"]
+    return "NORMAL" in primitive["attributes"] and still and not morphed
+
+
+def posed_normals(file: GltfFile, primitive: Mapping[str, Any], pose: MeshPose) -> Float64[np.ndarray, "vertices 3"]:
+    """Normals in world space, of any length, by the inverse transpose of the node's matrix."""
+    normals = file.accessor(primitive["attributes"]["NORMAL"]).astype(np.float64)
+    linear = pose.world[:3, :3]
+    cofactor = np.stack([np.cross(linear[(row + 1) % 3], linear[(row + 2) % 3]) for row in range(3)])
+    return normals @ (cofactor * np.sign(np.linalg.det(linear))).T
 
 
 def skinned(file: GltfFile, attributes: Mapping[str, Any], joints: np.ndarray) -> Float64[np.ndarray, "vertices 4 4"]:

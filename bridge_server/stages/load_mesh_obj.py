@@ -1,5 +1,6 @@
 """Reading Wavefront OBJ with its MTL library (Alias specification, version 3.0)."""
 
+from array import array
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +24,10 @@ class ObjTables:
     uvs: list[tuple[float, float]] = field(default_factory=list)
     corners: list[int] = field(default_factory=list)
     """Position index, then texture index (-1 for none), corner by corner, three corners a triangle."""
+    normals: "array[float]" = field(default_factory=lambda: array("d"))
+    """x, y, z, one after the other."""
+    corner_normals: "array[int]" = field(default_factory=lambda: array("q"))
+    """Normal index of each corner, -1 for none."""
     face_materials: list[int] = field(default_factory=list)
     materials: dict[str, int] = field(default_factory=dict)
     libraries: list[str] = field(default_factory=list)
@@ -52,6 +57,7 @@ def read_obj(source: MeshSource, run: Run) -> RawSurface:
         positions=np.array(tables.positions, np.float64).reshape(-1, 3),
         faces=corners[:, :, 0],
         corner_uvs=uvs[corners[:, :, 1]] * (1.0, -1.0) + (0.0, 1.0) if has_uvs else None,
+        corner_normals=listed_normals(tables),
         corner_colors=vertex_colors(tables)[corners[:, :, 0]] if tables.colors else None,
         face_materials=np.array(tables.face_materials, np.int64),
         materials=(plain, *(known.get(names[index], plain) for index in sorted(names))),
@@ -71,12 +77,16 @@ def read_line(tables: ObjTables, line: str) -> None:
             tables.colors.append((len(tables.positions) - 1.0, float(words[4]), float(words[5]), float(words[6])))
     elif keyword == "vt":
         tables.uvs.append((float(words[1]), float(words[2]) if len(words) > 2 else 0.0))
+    elif keyword == "vn":
+        tables.normals.extend((float(words[1]), float(words[2]), float(words[3])))
     elif keyword == "f":
         polygon = [corner_of(word, len(tables.positions), len(tables.uvs)) for word in words[1:]]
+        normals = [normal_of(word, len(tables.normals) // 3) for word in words[1:]]
         if len(polygon) < 3:
             raise ValueError("a face has fewer than three corners")
         for ahead in range(1, len(polygon) - 1):
             tables.corners.extend((*polygon[0], *polygon[ahead], *polygon[ahead + 1]))
+            tables.corner_normals.extend((normals[0], normals[ahead], normals[ahead + 1]))
             tables.face_materials.append(tables.material)
     elif keyword == "usemtl":
         name = line.split(None, 1)[1].strip() if len(words) > 1 else ""
@@ -100,6 +110,24 @@ def corner_of(word: str, vertex_count: int, uv_count: int) -> tuple[int, int]:
     if not 0 <= vt < uv_count:
         raise ValueError(f"a face uses texture coordinate {texture} of {uv_count}")
     return v, vt
+
+
+def normal_of(word: str, normal_count: int) -> int:
+    """Zero-based normal index of a corner; -1 where it names none that is there."""
+    parts = word.split("/")
+    if len(parts) < 3 or not parts[2]:
+        return -1
+    vn = int(parts[2])
+    vn = vn - 1 if vn > 0 else normal_count + vn
+    return vn if 0 <= vn < normal_count else -1
+
+
+def listed_normals(tables: ObjTables) -> np.ndarray | None:
+    """Normals of all corners; None where a corner has none."""
+    index = np.array(tables.corner_normals, np.int64).reshape(-1, 3)
+    if not len(tables.normals) or (index < 0).any():
+        return None
+    return np.array(tables.normals, np.float64).reshape(-1, 3)[index]
 
 
 def vertex_colors(tables: ObjTables) -> np.ndarray:
