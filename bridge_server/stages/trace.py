@@ -20,6 +20,8 @@ from bridge_server.values.texture import TexelHits
 
 CAGE_SAMPLES = 20_000
 INSET_PX = 0.1
+ON_EDGE = 1e-4
+"""Below this weight of a corner a place counts as lying on the edge across from it."""
 FEW_RAYS = 0.9
 """Below this share of texels that a ray served, the user is told."""
 
@@ -30,7 +32,7 @@ class Trace(Stage):
 
     name: ClassVar[str] = "trace"
     writes: ClassVar[str] = "texel_hits"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     resolution_px: Annotated[int, Range(16, 8192)] = 1024
     """Edge length of the maps."""
@@ -90,7 +92,7 @@ def _cells(unwrapped: UnwrappedMesh, resolution_px: int, supersample: int, run: 
     """Sub-texel centres inside charts; texels that a chart only grazes get the place nearest to their centre."""
     size = resolution_px * supersample
     inside = gathered(_watched(cover_centers(unwrapped.uvs, unwrapped.faces, size), run, 0.0))
-    weights = _weights(unwrapped, size, inside, run)
+    weights = _off_edges(unwrapped, size, inside, _weights(unwrapped, size, inside, run))
     covered = np.zeros(resolution_px * resolution_px, np.bool_)
     covered[inside.index // size // supersample * resolution_px + inside.index % size // supersample] = True
     grazed, grazed_weights = _grazed(unwrapped, resolution_px, covered, run)
@@ -127,6 +129,16 @@ def _grazed(
     chosen = order[first]
     inner = _inset(weights[chosen], places[chosen], unwrapped.uvs[unwrapped.faces[kept.faces[chosen]]] * resolution_px)
     return Covered(index=kept.index[chosen], faces=kept.faces[chosen]), inner
+
+
+def _off_edges(
+    unwrapped: UnwrappedMesh, size_px: int, inside: Covered, weights: Float32[np.ndarray, "texels 3"]
+) -> Float32[np.ndarray, "texels 3"]:
+    """Move centres that lie on an edge of their face inwards; packers like to put straight borders just there."""
+    rows = np.flatnonzero(weights.min(axis=1) < ON_EDGE)
+    corners = unwrapped.uvs[unwrapped.faces[inside.faces[rows]]] * size_px
+    weights[rows] = _inset(weights[rows], np.einsum("tc,tcd->td", weights[rows], corners), corners)
+    return weights
 
 
 def _inset(
