@@ -24,12 +24,18 @@ class Camera:
         local = (points_m - self.eye_m) @ self.axes.T
         return local[:, :2] / (-local[:, 2:] * self.tangent)
 
-    def directions(self, picture: Float32[np.ndarray, "rays 2"]) -> Float32[np.ndarray, "rays 3"]:
-        """Unit directions through picture coordinates."""
-        axes = self.axes.astype(np.float32)
-        scaled = picture * np.float32(self.tangent)
-        rays = scaled[:, :1] * axes[0] + scaled[:, 1:] * axes[1] - axes[2]
-        return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    def directions(
+        self, x: Float32[np.ndarray, "rays"], y: Float32[np.ndarray, "rays"]
+    ) -> Float32[np.ndarray, "rays 3"]:
+        """Unit directions through picture coordinates, in "F" order."""
+        right, up, back = self.axes.astype(np.float32)
+        tangent = np.float32(self.tangent)
+        along, above = x * tangent, y * tangent
+        shorter = 1.0 / np.sqrt(along * along + above * above + np.float32(1.0))
+        rays = np.empty((len(x), 3), np.float32, order="F")
+        for number in range(3):
+            rays[:, number] = (along * right[number] + above * up[number] - back[number]) * shorter
+        return rays
 
 
 def view_axes(azimuth_deg: float, elevation_deg: float) -> Float64[np.ndarray, "3 3"]:

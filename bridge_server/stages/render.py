@@ -1,7 +1,7 @@
 """Render: pictures of the finished low poly with its baked maps."""
 
+import functools
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -12,10 +12,18 @@ from PIL import Image
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.camera import turntable_hull
-from bridge_server.stages.ground_shadow import floor_openness
+from bridge_server.stages.ground_shadow import Floor, cast_floor, floor_openness
 from bridge_server.stages.png_writer import encode_png
 from bridge_server.stages.render_subject import Subject, clay_subject, field_subject, mapped_subject
-from bridge_server.stages.render_view import in_parallel, prepare_view, render_all_rows, render_view
+from bridge_server.stages.render_view import (
+    View,
+    floor_cells,
+    in_parallel,
+    prepare_view,
+    render_all_rows,
+    render_view,
+    studio_axes,
+)
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.mesh import HighPoly, UnwrappedMesh
 from bridge_server.values.package import Pictures
@@ -35,7 +43,7 @@ class Render(Stage):
 
     name: ClassVar[str] = "render"
     writes: ClassVar[str] = "pictures"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     preview_px: Annotated[int, Range(64, 4096)] = 1024
     """Edge length of the preview."""
@@ -47,8 +55,8 @@ class Render(Stage):
     """Pictures in one full turn."""
     turntable_px: Annotated[int, Range(32, 1024)] = 320
     """Edge length of the turntable."""
-    supersample: Annotated[int, Range(1, 4)] = 2
-    """Samples along each edge of a pixel."""
+    supersample: Annotated[int, Range(1, 4)] = 3
+    """Samples along each edge of a pixel that an outline or a crease crosses; the turntable takes 2 at most."""
     comparison: bool = True
     """Also show high poly, triangles and result side by side in the report."""
 
@@ -67,13 +75,19 @@ class Render(Stage):
         """Render all pictures from one ray scene; the comparison needs the high poly."""
         run.checkpoint(0.0, "preparing the studio")
         subject = mapped_subject(raycaster, unwrapped, placement, normal=normal, albedo=albedo, packed=packed)
-        preview = self._view(PartialRun(run, 0.05, 0.35), subject, self.preview_px)
+        view = self._view(subject, self.preview_px)
+        preview = render_view(PartialRun(run, 0.05, 0.45), view)
         comparison = b""
         if self.comparison and high_poly is not None:
-            high = self._view(PartialRun(run, 0.35, 0.46), field_subject(raycaster, high_poly, placement), PANEL_PX)
-            clay = self._view(PartialRun(run, 0.46, 0.56), clay_subject(subject), PANEL_PX)
-            comparison = encode_png(np.concatenate([high, clay, _resized(preview, PANEL_PX)], axis=1), srgb=True)
-        frames = self._turn(PartialRun(run, 0.56, 0.92), subject)
+            high = self._view(field_subject(raycaster, high_poly, placement), PANEL_PX, view.floor)
+            clay = self._view(clay_subject(subject), PANEL_PX, view.floor)
+            panels = [
+                render_view(PartialRun(run, 0.45, 0.52), high),
+                render_view(PartialRun(run, 0.52, 0.58), clay),
+                _resized(preview, PANEL_PX),
+            ]
+            comparison = encode_png(np.concatenate(panels, axis=1), srgb=True)
+        frames = self._turn(PartialRun(run, 0.58, 0.92), subject)
         run.checkpoint(0.92, "encoding")
         return Pictures(
             preview_png=encode_png(preview, srgb=True),
@@ -82,35 +96,37 @@ class Render(Stage):
             comparison_png=comparison,
         )
 
-    def _view(self, run: Run, subject: Subject, size_px: int) -> Pixels:
-        return render_view(
-            run,
+    def _view(self, subject: Subject, size_px: int, floor: Floor | None = None) -> View:
+        return prepare_view(
             subject,
             azimuth_deg=self.azimuth_deg,
             elevation_deg=self.elevation_deg,
             size_px=size_px,
             supersample=self.supersample,
+            floor=floor,
         )
 
     def _turn(self, run: Run, subject: Subject) -> list[Pixels]:
         hull = turntable_hull(subject.positions_m)
-        floor_open = floor_openness(subject, cells=max(48, self.turntable_px // 4), rays=8)
+        cells = floor_cells(self.turntable_px)
+        openness = floor_openness(subject, cells=cells, rays=12)
 
-        def frame(number: int) -> Callable[[], Pixels]:
-            return lambda: render_all_rows(
+        def frame(number: int) -> Pixels:
+            azimuth = self.azimuth_deg + 360.0 * number / self.turntable_frames
+            return render_all_rows(
                 prepare_view(
                     subject,
-                    azimuth_deg=self.azimuth_deg + 360.0 * number / self.turntable_frames,
+                    azimuth_deg=azimuth,
                     elevation_deg=self.elevation_deg,
                     size_px=self.turntable_px,
-                    supersample=self.supersample,
-                    shadow_rays=1,
+                    supersample=min(self.supersample, 2),
                     frame_m=hull,
-                    floor_open=floor_open,
+                    floor=cast_floor(subject, studio_axes(azimuth), cells=cells, openness=openness),
                 )
             )
 
-        return in_parallel(run, [frame(number) for number in range(self.turntable_frames)], "turntable")
+        frames = [functools.partial(frame, number) for number in range(self.turntable_frames)]
+        return in_parallel(run, frames, "turntable")
 
 
 def encode_turntable(frames: list[Pixels]) -> bytes:
@@ -124,7 +140,7 @@ def encode_turntable(frames: list[Pixels]) -> bytes:
         append_images=rest,
         duration=FRAME_MS,
         loop=0,
-        quality=82,
+        quality=90,
         method=2,
         lossless=False,
     )

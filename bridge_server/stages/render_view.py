@@ -12,22 +12,35 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Float32, UInt8
 
-from bridge_server.backends.raycaster.base import RayHits
 from bridge_server.blocks import usable_cores
 from bridge_server.run import Run
 from bridge_server.stages.camera import Camera, framing_camera, view_axes
-from bridge_server.stages.environment_light import Environment, environment, key_directions
-from bridge_server.stages.ground_shadow import Floor, FloorMap, floor_openness, key_shadow
-from bridge_server.stages.render_subject import Subject, lifted_hits
+from bridge_server.stages.environment_light import Environment, environment
+from bridge_server.stages.ground_shadow import Floor, cast_floor
+from bridge_server.stages.render_places import turned
+from bridge_server.stages.render_samples import PixelGrid, Samples, center_samples, finer_samples, is_broken
+from bridge_server.stages.render_shadow import (
+    REACH,
+    Lamp,
+    ShadowGrid,
+    lamp,
+    lamp_seen,
+    lamp_seen_nearby,
+    shadow_grid,
+)
+from bridge_server.stages.render_subject import Subject
 from bridge_server.stages.shading import encode_srgb, neutral_tone, shade
 
 T = TypeVar("T")
 
-BAND_SAMPLES = 1 << 17
-"""Samples shaded at once: small enough for the arrays to stay in the processor's cache."""
-KEY_PATTERNS = 16
+BAND_PIXELS = 1 << 17
+"""Pixels whose rays are cast at once."""
+SHADED = 1 << 14
+"""Places shaded at once: few enough for the arrays to stay in the processor's cache."""
+HALO = 2 * REACH
+"""Rows above and below a band whose shadow rays its filter asks for, and those that these ask in turn."""
 PAPER_CENTER = np.array([0.66, 0.655, 0.645], np.float32)
 PAPER_EDGE = np.array([0.30, 0.31, 0.33], np.float32)
 
@@ -44,10 +57,9 @@ class View:
     """Turns the scene's directions into the studio's."""
     box: tuple[range, range]
     """Rows and columns of the picture that the subject may touch."""
-    key_rays: Float32[np.ndarray, "rays patterns 3"]
-    """Directions to places on the key light."""
-    lift_m: float
-    """How far off the surface a shadow ray starts."""
+    pixel_m: float
+    """Width of a pixel at the subject's middle."""
+    lamp: Lamp
     floor: Floor
     lights: Environment
 
@@ -59,20 +71,18 @@ def prepare_view(
     elevation_deg: float,
     size_px: int,
     supersample: int = 2,
-    shadow_rays: int = 2,
     frame_m: Float32[np.ndarray, "points 3"] | None = None,
-    floor_open: FloorMap | None = None,
+    floor: Floor | None = None,
 ) -> View:
-    """Place the camera and cast the floor's shadow.
+    """Place the camera, and cast the floor's shadow where it is not handed in.
 
     ``azimuth_deg`` counts from the asset's front (+Z) towards its left side (+X). ``frame_m`` are the points to keep
-    in the picture (default: the subject's own). ``floor_open`` does not depend on the view and may be handed in.
+    in the picture (default: the subject's own).
     """
-    to_studio = view_axes(azimuth_deg, 0.0).astype(np.float32)
+    to_studio = studio_axes(azimuth_deg)
     camera = framing_camera(subject.positions_m if frame_m is None else frame_m, azimuth_deg, elevation_deg)
-    cells = max(48, min(192, size_px // 4))
-    key_rays = key_directions(shadow_rays * KEY_PATTERNS) @ to_studio
     low, high = subject.positions_m.min(axis=0), subject.positions_m.max(axis=0)
+    middle_m = float(np.linalg.norm(camera.eye_m - (low + high) / 2.0))
     return View(
         subject=subject,
         camera=camera,
@@ -80,36 +90,25 @@ def prepare_view(
         supersample=supersample,
         to_studio=to_studio,
         box=_box_of_subject(subject, camera, size_px),
-        key_rays=key_rays.reshape(shadow_rays, KEY_PATTERNS, 3),
-        lift_m=2e-4 * float((high - low).max()),
-        floor=Floor(
-            height_m=float(low[1]),
-            key=key_shadow(subject, to_studio.T, cells=cells, rays=6),
-            openness=floor_open or floor_openness(subject, cells=cells, rays=8),
-        ),
+        pixel_m=2.0 * camera.tangent * middle_m / size_px,
+        lamp=lamp(subject.scene, to_studio, lift_m=2e-4 * float((high - low).max())),
+        floor=floor or cast_floor(subject, to_studio, cells=floor_cells(size_px)),
         lights=environment(),
     )
 
 
-def render_view(
-    run: Run,
-    subject: Subject,
-    *,
-    azimuth_deg: float,
-    elevation_deg: float,
-    size_px: int,
-    supersample: int = 2,
-    shadow_rays: int = 2,
-) -> UInt8[np.ndarray, "size size 3"]:
+def studio_axes(azimuth_deg: float) -> Float32[np.ndarray, "3 3"]:
+    """Turns the scene's directions into those of the studio around a camera at ``azimuth_deg``."""
+    return view_axes(azimuth_deg, 0.0).astype(np.float32)
+
+
+def floor_cells(size_px: int) -> int:
+    """How fine the floor's shadow has to be for a picture."""
+    return max(96, min(576, round(0.56 * size_px)))
+
+
+def render_view(run: Run, view: View) -> UInt8[np.ndarray, "size size 3"]:
     """Picture of the subject, sRGB, on all cores."""
-    view = prepare_view(
-        subject,
-        azimuth_deg=azimuth_deg,
-        elevation_deg=elevation_deg,
-        size_px=size_px,
-        supersample=supersample,
-        shadow_rays=shadow_rays,
-    )
     return np.concatenate(
         in_parallel(run, [functools.partial(render_rows, view, band) for band in _bands(view)], "rendering")
     )
@@ -121,7 +120,7 @@ def render_all_rows(view: View) -> UInt8[np.ndarray, "size size 3"]:
 
 
 def _bands(view: View) -> list[range]:
-    rows = max(1, BAND_SAMPLES // (view.size_px * view.supersample**2))
+    rows = max(16, BAND_PIXELS // view.size_px)
     return [range(first, min(first + rows, view.size_px)) for first in range(0, view.size_px, rows)]
 
 
@@ -155,7 +154,7 @@ def render_rows(view: View, rows: range) -> UInt8[np.ndarray, "rows size 3"]:
         box = picture[inside.start - rows.start : inside.stop - rows.start, columns.start : columns.stop]
         box *= 1.0 - share[..., None]
         box += light
-    return encode_srgb(picture)
+    return np.ascontiguousarray(encode_srgb(picture))
 
 
 def _light_of_subject(
@@ -163,134 +162,70 @@ def _light_of_subject(
 ) -> tuple[Float32[np.ndarray, "rows columns 3"], Float32[np.ndarray, "rows columns"]]:
     """Toned light of the subject in each pixel, already times its share, and the share that it covers.
 
-    Every sample has its own ray. A pixel whose samples all lie on one smooth piece of surface is shaded once; one
-    with an outline or a crease in it is shaded at every sample.
+    A pixel in the midst of one smooth piece of surface is shaded once, one with an outline or a crease near it at
+    every sample.
     """
-    samples = view.supersample**2
-    row, column = (grid.ravel() for grid in np.meshgrid(rows, columns, indexing="ij"))
-    directions = _sample_directions(view, row, column)
-    origins = np.broadcast_to(view.camera.eye_m.astype(np.float32), directions.shape)
-    hits = view.subject.scene.first_hits(np.ascontiguousarray(origins).reshape(-1, 3), directions.reshape(-1, 3))
-    met = (hits.faces >= 0).reshape(samples, -1)
-    pixel_m = 2.0 * view.camera.tangent * np.where(met, hits.distances_m.reshape(met.shape), 0.0).max() / view.size_px
-    plain = _is_one_piece(view, hits, met, pixel_m)
-    light = np.zeros((met.shape[1], 3), np.float32)
-    pattern = row % 2 * 2 + column % 2
-    where = np.flatnonzero(plain)
-    if len(where):
-        color = _shaded(
-            view,
-            -directions[0, where],
-            _chosen(hits, where),
-            pattern=pattern[where],
-            key_share=samples,
-            sample_m=0.7 * pixel_m,
-        )
-        light[where] = neutral_tone(color)
-    for number in range(samples):
-        where = np.flatnonzero(met[number] & ~plain)
-        if len(where):
-            color = _shaded(
-                view,
-                -directions[number, where],
-                _chosen(hits, where + number * met.shape[1]),
-                pattern=pattern[where] + number % 4 * 4,
-                key_share=1,
-                sample_m=pixel_m / view.supersample,
-            )
-            light[where] += neutral_tone(color) * np.float32(1.0 / samples)
-    shape = (len(rows), len(columns))
-    return light.reshape(*shape, 3), met.mean(axis=0, dtype=np.float32).reshape(shape)
+    subject, camera, box = view.subject, view.camera, view.box[0]
+    wide = range(max(rows.start - HALO, box.start), min(rows.stop + HALO, box.stop))
+    grid = PixelGrid(size_px=view.size_px, rows=wide, columns=columns)
+    samples = center_samples(subject, camera, grid)
+    shadow = shadow_grid(view.lamp, samples, grid, settled=range(rows.start - REACH, rows.stop + REACH))
+    wanted = np.zeros(grid.shape, bool)
+    wanted[rows.start - wide.start : rows.stop - wide.start] = True
+    broken = is_broken(samples, grid, view.pixel_m) & wanted
+    plain = samples.chosen(np.flatnonzero((wanted & ~broken).ravel()[samples.pixels]))
+    finer = finer_samples(subject, camera, grid, np.flatnonzero(broken), view.supersample)
+    cells = shadow.cells(plain.pixels)
+    half = np.flatnonzero(shadow.half[cells])
+    visible = lamp_seen(shadow, cells)
+    visible[half] = _lamp_seen_nearby(view, shadow, plain.chosen(half))
+    light = np.zeros((4, wanted.size), np.float32)
+    light[3, plain.pixels] = 1.0
+    light[:3, plain.pixels] = _toned(view, plain, visible).T
+    part = np.float32(1.0 / view.supersample**2)
+    light[3] += np.bincount(finer.pixels, minlength=wanted.size) * part
+    color = _toned(view, finer, _lamp_seen_nearby(view, shadow, finer))
+    for channel in range(3):
+        light[channel] += np.bincount(finer.pixels, color[:, channel], minlength=wanted.size) * part
+    picture = light.reshape(4, *grid.shape)[:, rows.start - wide.start : rows.stop - wide.start]
+    return picture[:3].transpose(1, 2, 0), picture[3]
 
 
-def _sample_directions(
-    view: View, row: Int32[np.ndarray, "pixels"], column: Int32[np.ndarray, "pixels"]
-) -> Float32[np.ndarray, "samples pixels 3"]:
-    """Rays through a rotated grid in each pixel, which smooths nearly level edges better than a straight one."""
-    fine = view.supersample
-    directions = []
-    for number in range(fine * fine):
-        along, down = (number % fine + 0.5) / fine, (number // fine + 0.5) / fine
-        x = (column + along + (down - 0.5) / fine) * (2.0 / view.size_px) - 1.0
-        y = 1.0 - (row + down - (along - 0.5) / fine) * (2.0 / view.size_px)
-        directions.append(view.camera.directions(np.stack([x, y], axis=1).astype(np.float32)))
-    return np.stack(directions)
+def _lamp_seen_nearby(view: View, shadow: ShadowGrid, samples: Samples) -> Float32[np.ndarray, "samples"]:
+    cells = shadow.cells(samples.pixels)
+    return lamp_seen_nearby(view.lamp, shadow, samples.places, cells, view.pixel_m)
 
 
-def _is_one_piece(
-    view: View, hits: RayHits, met: Bool[np.ndarray, "samples pixels"], pixel_m: float
-) -> Bool[np.ndarray, "pixels"]:
-    """Whether all samples of a pixel met surface of about one depth and one direction."""
-    whole = met.all(axis=0)
-    depth = np.where(met, hits.distances_m.reshape(met.shape), 0.0)
-    whole &= depth.max(axis=0) - depth.min(axis=0) < 6.0 * pixel_m
-    facing = view.subject.face_normals[hits.faces.reshape(met.shape)]
-    for other in facing[1:]:
-        whole &= np.einsum("pi,pi->p", facing[0], other) > 0.9
-    return whole
+def _toned(
+    view: View, samples: Samples, lamp_visible: Float32[np.ndarray, "samples"]
+) -> Float32[np.ndarray, "samples 3"]:
+    """Light from each sample as the picture shows it."""
+    result = np.empty((len(samples.pixels), 3), np.float32, order="F")
+    for start in range(0, len(samples.pixels), SHADED):
+        chosen = np.arange(start, min(start + SHADED, len(samples.pixels)))
+        result[chosen[0] : chosen[-1] + 1] = neutral_tone(_shaded(view, samples.chosen(chosen), lamp_visible[chosen]))
+    return result
 
 
 def _shaded(
-    view: View,
-    to_viewer: Float32[np.ndarray, "points 3"],
-    hits: RayHits,
-    *,
-    pattern: Int32[np.ndarray, "points"],
-    key_share: int,
-    sample_m: float,
-) -> Float32[np.ndarray, "points 3"]:
-    """Linear light from each hit; ``key_share`` times the shadow rays of a sample for each."""
-    subject = view.subject
-    surface = subject.material.at(hits.faces, hits.barycentrics, sample_m)
-    facing = subject.face_normals[hits.faces]
-    inside = np.einsum("pi,pi->p", facing, to_viewer) < 0.0
-    turned = np.where(inside, np.float32(-1.0), np.float32(1.0))[:, None]
-    origins = lifted_hits(subject, hits, inside) + facing * turned * np.float32(view.lift_m)
+    view: View, samples: Samples, lamp_visible: Float32[np.ndarray, "samples"]
+) -> Float32[np.ndarray, "samples 3"]:
+    """Linear light from each sample."""
+    surface = view.subject.material.at(samples.places, 0.7 * view.pixel_m)
     return shade(
         view.lights,
-        normals=_turned(surface.normals * turned, view.to_studio),
-        to_viewer=_turned(to_viewer, view.to_studio),
+        normals=turned(surface.normals * samples.places.side[:, None], view.to_studio),
+        to_viewer=turned(samples.to_viewer, view.to_studio),
         base_color=surface.base_color,
         metallic=surface.metallic,
         roughness=surface.roughness,
         openness=surface.openness,
-        key_visible=_key_visible(view, origins, facing * turned, pattern, key_share),
+        key_visible=lamp_visible,
     )
-
-
-def _chosen(hits: RayHits, places: Int32[np.ndarray, "chosen"]) -> RayHits:
-    return RayHits(
-        faces=hits.faces[places], barycentrics=hits.barycentrics[places], distances_m=hits.distances_m[places]
-    )
-
-
-def _turned(
-    vectors: Float32[np.ndarray, "points 3"], rotation: Float32[np.ndarray, "3 3"]
-) -> Float32[np.ndarray, "points 3"]:
-    return np.einsum("pi,ji->pj", vectors, rotation)  # not matmul: its own threads would fight over the cores with ours
-
-
-def _key_visible(
-    view: View,
-    origins_m: Float32[np.ndarray, "points 3"],
-    facing: Float32[np.ndarray, "points 3"],
-    pattern: Int32[np.ndarray, "points"],
-    key_share: int,
-) -> Float32[np.ndarray, "points"]:
-    """Share of the key light that each place sees; neighbours ask for different parts of it."""
-    visible = np.zeros(len(origins_m), np.float32)
-    lit = np.flatnonzero(np.einsum("pi,i->p", facing, view.key_rays.mean(axis=(0, 1))) > -0.3)
-    count = len(view.key_rays) * key_share
-    for rays in view.key_rays:
-        for share in range(key_share):
-            direction = rays[(pattern[lit] + share * 4) % KEY_PATTERNS]
-            blocked = view.subject.scene.occluded(origins_m[lit], direction)
-            visible[lit] += np.where(blocked, np.float32(0.0), np.float32(1.0 / count))
-    return visible
 
 
 def _box_of_subject(subject: Subject, camera: Camera, size_px: int) -> tuple[range, range]:
-    picture = camera.project(subject.positions_m.astype(np.float64))
+    picture = camera.project(np.ascontiguousarray(subject.positions_m, np.float64))
     (left, low), (right, high) = picture.min(axis=0), picture.max(axis=0)
     edges = np.array([1.0 - high, 1.0 - low, left + 1.0, right + 1.0]) * 0.5 * size_px
     starts = [max(math.floor(edge) - 1, 0) for edge in edges[0::2]]
@@ -300,11 +235,10 @@ def _box_of_subject(subject: Subject, camera: Camera, size_px: int) -> tuple[ran
 
 def _backdrop(view: View, rows: range) -> Float32[np.ndarray, "rows size 3"]:
     """Seamless paper: a soft pool of light behind the subject, and its shadow on the floor."""
-    steps = (np.arange(view.size_px, dtype=np.float32) + np.float32(0.5)) * np.float32(2.0 / view.size_px) - 1.0
-    x, y = np.meshgrid(steps, -steps[rows.start : rows.stop])
-    t = np.clip(np.sqrt((x * 0.85) ** 2 + (y + 0.15) ** 2) / 1.35, 0.0, 1.0)
-    t = t * t * (3.0 - 2.0 * t)
-    paper = PAPER_CENTER + (PAPER_EDGE - PAPER_CENTER) * t[..., None]
-    directions = view.camera.directions(np.stack([x.ravel(), y.ravel()], axis=1))
-    light = view.floor.light(view.camera.eye_m.astype(np.float32), directions, view.lights)
-    return paper * light.reshape(paper.shape)
+    x, y = PixelGrid(size_px=view.size_px, rows=rows, columns=range(view.size_px)).centers()
+    t = np.clip(np.sqrt((x * np.float32(0.85)) ** 2 + (y + np.float32(0.15)) ** 2) / np.float32(1.35), 0.0, 1.0)
+    t *= t * (3.0 - 2.0 * t)
+    light = view.floor.light(view.camera.eye_m.astype(np.float32), view.camera.directions(x, y), view.lights)
+    for channel in range(3):
+        light[:, channel] *= PAPER_CENTER[channel] + (PAPER_EDGE - PAPER_CENTER)[channel] * t
+    return light.T.reshape(3, len(rows), view.size_px).transpose(1, 2, 0)

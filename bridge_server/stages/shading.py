@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from bridge_server.stages.environment_light import Environment
+from bridge_server.stages.render_places import dot
 
 LUT_SIZE = 48
 DIELECTRIC_F0 = np.float32(0.04)
 
 
 @functools.lru_cache(maxsize=1)
-def lobe_shares() -> Float32[np.ndarray, "roughness cosine 2"]:
+def lobe_shares() -> Float32[np.ndarray, "2 roughness cosine"]:
     """Scale and bias of F0 for (roughness, N.V) at cell centres, Smith GGX with height correlation, 256 samples."""
     samples = 256
     u = (np.arange(samples) + 0.5) / samples
@@ -34,7 +35,7 @@ def lobe_shares() -> Float32[np.ndarray, "roughness cosine 2"]:
     masked = n_l * np.sqrt(n_v**2 * (1.0 - alpha_2) + alpha_2) + n_v * np.sqrt(n_l**2 * (1.0 - alpha_2) + alpha_2)
     share = np.where(lit, 2.0 * n_l * v_h / np.maximum(masked * cos_h, 1e-12), 0.0)
     fresnel = np.where(lit, (1.0 - np.minimum(np.maximum(v_h, 0.0), 1.0)) ** 5, 0.0)
-    pair = np.stack([((1.0 - fresnel) * share).mean(axis=2), (fresnel * share).mean(axis=2)], axis=-1)
+    pair = np.stack([((1.0 - fresnel) * share).mean(axis=2), (fresnel * share).mean(axis=2)])
     return pair.astype(np.float32)
 
 
@@ -53,9 +54,9 @@ def shade(
 
     ``openness`` (ambient occlusion, 1 is open) dims every light but the key one, which ``key_visible`` dims.
     """
-    raw_n_v = np.einsum("pi,pi->p", normals, to_viewer)
+    raw_n_v = dot(normals, to_viewer)
     n_v = np.clip(raw_n_v, 0.02, 1.0)
-    mirror = 2.0 * raw_n_v[:, None] * normals - to_viewer
+    mirror = normals * (2.0 * raw_n_v)[:, None] - to_viewer
     scale, bias = _lookup(roughness, n_v)
     f0 = DIELECTRIC_F0 + (base_color - DIELECTRIC_F0) * metallic[:, None]
     single = f0 * scale[:, None] + bias[:, None]
@@ -99,8 +100,13 @@ def neutral_tone(light: Float32[np.ndarray, "... 3"]) -> Float32[np.ndarray, "..
 
 def encode_srgb(light: Float32[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
     """Linear light 0 to 1 to 8-bit sRGB (IEC 61966-2-1)."""
-    clipped = np.clip(light, 0.0, 1.0)
-    curved = np.where(clipped <= 0.0031308, clipped * 12.92, 1.055 * np.power(clipped, 1.0 / 2.4) - 0.055)
+    return _srgb_bytes().take((np.clip(light, 0.0, 1.0) * np.float32(65535.0) + np.float32(0.5)).astype(np.uint16))
+
+
+@functools.lru_cache(maxsize=1)
+def _srgb_bytes() -> UInt8[np.ndarray, "65536"]:
+    light = np.arange(65536) / 65535.0
+    curved = np.where(light <= 0.0031308, light * 12.92, 1.055 * np.power(light, 1.0 / 2.4) - 0.055)
     return (curved * 255.0 + 0.5).astype(np.uint8)
 
 
@@ -114,13 +120,14 @@ def decode_srgb(pixels: UInt8[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
 def _lookup(
     roughness: Float32[np.ndarray, "points"], n_v: Float32[np.ndarray, "points"]
 ) -> tuple[Float32[np.ndarray, "points"], Float32[np.ndarray, "points"]]:
-    table = lobe_shares().reshape(-1, 2)
+    table = lobe_shares()
     row = np.clip(roughness * np.float32(LUT_SIZE) - np.float32(0.5), 0.0, LUT_SIZE - 1.001)
     column = np.clip(n_v * np.float32(LUT_SIZE) - np.float32(0.5), 0.0, LUT_SIZE - 1.001)
-    row_0, column_0 = row.astype(np.int32), column.astype(np.int32)
-    row_t, column_t = (row - row_0)[:, None], (column - column_0)[:, None]
-    start = row_0 * LUT_SIZE + column_0
-    smooth = table[start] * (1 - column_t) + table[start + 1] * column_t
-    rough = table[start + LUT_SIZE] * (1 - column_t) + table[start + LUT_SIZE + 1] * column_t
-    pair = smooth + (rough - smooth) * row_t
-    return pair[:, 0], pair[:, 1]
+    cell, column_0 = row.astype(np.int64), column.astype(np.int64)
+    row_t, column_t = row - cell, column - column_0
+    cell *= LUT_SIZE
+    cell += column_0
+    cells = cell, cell + 1, cell + LUT_SIZE, cell + (LUT_SIZE + 1)
+    shares = (1 - row_t) * (1 - column_t), (1 - row_t) * column_t, row_t * (1 - column_t), row_t * column_t
+    scale, bias = (sum(part.take(cell) * share for cell, share in zip(cells, shares, strict=True)) for part in table)
+    return scale, bias

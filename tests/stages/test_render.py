@@ -58,6 +58,10 @@ def side_albedo(size: int = 96) -> AlbedoMap:
     return AlbedoMap(pixels=pixels)
 
 
+def photograph(subject, **view) -> np.ndarray:
+    return render_view(SilentRun(), prepare_view(subject, **view))
+
+
 def centre(picture: np.ndarray, share: float = 0.1) -> np.ndarray:
     size = len(picture)
     half = max(1, int(size * share / 2))
@@ -72,7 +76,7 @@ def test_each_side_of_a_painted_box_shows_its_own_colour(raycaster, azimuth, ele
     subject = mapped_subject(
         raycaster, unwrapped_box(), AS_IT_IS, normal=flat_normals(), albedo=side_albedo(), packed=matte_map()
     )
-    picture = render_view(SilentRun(), subject, azimuth_deg=azimuth, elevation_deg=elevation, size_px=64)
+    picture = photograph(subject, azimuth_deg=azimuth, elevation_deg=elevation, size_px=64)
     seen, painted = centre(picture), np.array(SIDE_COLORS[side])
     assert seen[painted == 200].min() > 1.6 * seen[painted == 40].max(), (side, seen)
 
@@ -85,7 +89,7 @@ def test_a_picture_is_not_mirrored(raycaster):
     subject = mapped_subject(
         raycaster, ball, AS_IT_IS, normal=flat_normals(), albedo=AlbedoMap(pixels=albedo), packed=matte_map()
     )
-    picture = render_view(SilentRun(), subject, azimuth_deg=0, elevation_deg=5, size_px=96).astype(int)
+    picture = photograph(subject, azimuth_deg=0, elevation_deg=5, size_px=96).astype(int)
     redness = picture[48, :, 0] - picture[48, :, 2]
     assert redness[78:84].min() > 60
     assert np.abs(redness[12:40]).max() < 40
@@ -105,7 +109,7 @@ def test_normal_map_bends_the_light(raycaster):
             albedo=plain_albedo(),
             packed=matte_map(),
         )
-        light[lean] = centre(render_view(SilentRun(), subject, azimuth_deg=0, elevation_deg=5, size_px=48)).mean()
+        light[lean] = centre(photograph(subject, azimuth_deg=0, elevation_deg=5, size_px=48)).mean()
     assert light[-0.7] > light[0.0] + 15  # towards -U and +V: left and up, where the key light is
     assert light[0.7] < light[0.0] - 15
 
@@ -125,7 +129,7 @@ def test_a_mirrored_chart_is_lit_like_a_straight_one(raycaster):
             albedo=plain_albedo(),
             packed=matte_map(),
         )
-        pictures.append(centre(render_view(SilentRun(), subject, azimuth_deg=0, elevation_deg=5, size_px=48)))
+        pictures.append(centre(photograph(subject, azimuth_deg=0, elevation_deg=5, size_px=48)))
     np.testing.assert_allclose(pictures[0], pictures[1], atol=2.0)
 
 
@@ -134,9 +138,7 @@ def test_occlusion_map_and_all_packings_reach_the_picture(raycaster):
         subject = mapped_subject(
             raycaster, unwrapped_ball(cells=6), AS_IT_IS, normal=flat_normals(), albedo=plain_albedo(), packed=packed
         )
-        return float(
-            centre(render_view(SilentRun(), subject, azimuth_deg=180, elevation_deg=0, size_px=48), 0.5).mean()
-        )
+        return float(centre(photograph(subject, azimuth_deg=180, elevation_deg=0, size_px=48), 0.5).mean())
 
     open_light = brightness(matte_map())
     assert brightness(matte_map(occlusion=60)) < open_light - 10
@@ -164,7 +166,7 @@ def test_no_shadow_acne_on_a_coarse_smooth_ball(raycaster):
     subject = mapped_subject(
         raycaster, ball, AS_IT_IS, normal=flat_normals(), albedo=plain_albedo(), packed=matte_map()
     )
-    picture = render_view(SilentRun(), subject, azimuth_deg=0, elevation_deg=5, size_px=128)
+    picture = photograph(subject, azimuth_deg=0, elevation_deg=5, size_px=128)
     lit = picture[36:56, 44:64].astype(float).mean(axis=2)
     assert np.abs(np.diff(lit, axis=1)).max() < 6
     assert np.abs(np.diff(lit, axis=0)).max() < 6
@@ -176,7 +178,7 @@ def test_an_open_mesh_seen_from_inside_is_still_lit(raycaster):
     subject = mapped_subject(
         raycaster, open_box, AS_IT_IS, normal=flat_normals(), albedo=plain_albedo(), packed=matte_map()
     )
-    picture = render_view(SilentRun(), subject, azimuth_deg=0, elevation_deg=5, size_px=48)
+    picture = photograph(subject, azimuth_deg=0, elevation_deg=5, size_px=48)
     assert centre(picture).min() > 25
 
 
@@ -184,11 +186,11 @@ def test_clay_shows_edges_and_high_poly_shows_its_field(raycaster):
     subject = mapped_subject(
         raycaster, unwrapped_box(), AS_IT_IS, normal=flat_normals(), albedo=plain_albedo(), packed=matte_map()
     )
-    clay = render_view(SilentRun(), clay_subject(subject), azimuth_deg=0, elevation_deg=5, size_px=96)
+    clay = photograph(clay_subject(subject), azimuth_deg=0, elevation_deg=5, size_px=96)
     row = clay[48, 20:76].astype(int).mean(axis=1)
     assert row.max() - row.min() > 50  # the diagonal of the front
     high = field_subject(raycaster, shapes.painted(shapes.sphere(0.5, 3), color=(0.7, 0.05, 0.05)), AS_IT_IS)
-    red, green, _ = centre(render_view(SilentRun(), high, azimuth_deg=0, elevation_deg=5, size_px=48))
+    red, green, _ = centre(photograph(high, azimuth_deg=0, elevation_deg=5, size_px=48))
     assert red > 2 * green
 
 
@@ -196,8 +198,7 @@ def test_placement_changes_nothing_but_the_scale(raycaster):
     """The camera frames the placed asset: a hundred times larger and elsewhere, the picture stays the same."""
     far = Placement(scale=100.0, translation_m=(30.0, 50.0, -20.0), pivot=Pivot.CUSTOM, height_cm=10_000.0)
     pictures = [
-        render_view(
-            SilentRun(),
+        photograph(
             mapped_subject(
                 raycaster, unwrapped_ball(), where, normal=normal_map(), albedo=albedo_map(), packed=packed_map()
             ),
@@ -242,7 +243,7 @@ def test_the_stage_makes_every_picture_and_the_same_bytes_again(raycaster, small
 def test_bands_and_threads_do_not_show(raycaster, small_job):
     parts = {key: small_job[key] for key in ("normal", "albedo", "packed")}
     subject = mapped_subject(raycaster, small_job["unwrapped"], AS_IT_IS, **parts)
-    wide = render_view(SilentRun(), subject, azimuth_deg=35, elevation_deg=18, size_px=256)
+    wide = photograph(subject, azimuth_deg=35, elevation_deg=18, size_px=256)
     view = prepare_view(subject, azimuth_deg=35, elevation_deg=18, size_px=256)
     np.testing.assert_array_equal(wide, render_all_rows(view))
 

@@ -19,7 +19,7 @@ def test_the_picture_holds_the_asset_centred_and_as_large_as_asked(size, azimuth
 def test_projection_and_rays_agree():
     camera = framing_camera(shapes.sphere(0.5, 2).positions_m, 35.0, 18.0)
     points = np.random.default_rng(0).uniform(-0.4, 0.4, (50, 3))
-    directions = camera.directions(camera.project(points).astype(np.float32))
+    directions = camera.directions(*camera.project(points).astype(np.float32).T)
     towards = points - camera.eye_m
     np.testing.assert_allclose(directions, towards / np.linalg.norm(towards, axis=1, keepdims=True), atol=1e-5)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bridge_server.stages.environment_light import STUDIO, ZonalLight, environment, key_directions
+from bridge_server.stages.environment_light import STUDIO, ZonalLight, environment, lamp_patterns
 from bridge_server.stages.shading import decode_srgb, encode_srgb, lobe_shares, neutral_tone, shade
 
 WHITE_ROOM = (
@@ -62,11 +62,19 @@ def test_a_mirror_shows_the_lights_as_they_are():
 
 def test_key_directions_fill_the_lamp_evenly():
     light = STUDIO[0]
-    directions = key_directions(4096)
+    directions = lamp_patterns(256).reshape(-1, 3)
     angle = np.arccos(np.clip(directions @ unit(np.array(light.axis)), -1, 1))
     assert angle.max() <= light.outer_rad + 1e-3
     assert np.mean(angle < light.outer_rad / 2) == pytest.approx(0.25, abs=0.02)
     np.testing.assert_allclose(unit(directions.mean(axis=0)), unit(np.array(light.axis)), atol=5e-3)
+
+
+def test_every_pattern_of_lamp_rays_surrounds_the_lamps_middle():
+    """The rays of one pixel lie on all sides of the lamp, or neighbouring pixels would see different lamps."""
+    axis = unit(np.array(STUDIO[0].axis))
+    for pattern in lamp_patterns(4).transpose(1, 0, 2):
+        off = pattern - (pattern @ axis)[:, None] * axis
+        assert np.linalg.norm(off.mean(axis=0)) < 0.4 * np.linalg.norm(off, axis=1).mean()
 
 
 @pytest.mark.parametrize("metallic", [0.0, 1.0])
@@ -90,9 +98,9 @@ def test_white_furnace(metallic, roughness):
 
 def test_lobe_shares_at_known_places():
     shares = lobe_shares()
-    total = shares.sum(axis=-1)
+    total = shares.sum(axis=0)
     assert total.max() <= 1.01
-    smooth_headon = shares[0, -1]
+    smooth_headon = shares[:, 0, -1]
     np.testing.assert_allclose(smooth_headon, [1.0, 0.0], atol=0.02)
     cosine = (np.arange(len(total)) + 0.5) / len(total)
     roughest = 1.0 - cosine * np.log((1.0 + cosine) / cosine)  # closed form of the integral at roughness 1
