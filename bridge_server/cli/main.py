@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from bridge_server.cli import (
+    bake,
     check,
     demo,
     development,
@@ -50,6 +51,7 @@ COMMANDS = {
     "cancel": _Command(jobs.cancel, "./forge cancel JOB"),
     "retry": _Command(jobs.retry, "./forge retry JOB --wait"),
     "download": _Command(jobs.download, "./forge download JOB --out packages"),
+    "bake": _Command(bake.bake, "./forge bake statue.ply statue_low.glb --maps normal,ao --size 2048 --out maps"),
     "check": _Command(check.check, "./forge check out/export_Coffee_UE5.zip"),
     "editors": _Command(editors.editors, "./forge editors"),
     "import": _Command(

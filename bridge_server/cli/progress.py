@@ -139,5 +139,9 @@ def finished_line(finished: jobs_pb2.StageFinished) -> str:
 def notice_line(notice: jobs_pb2.Notice) -> str:
     """A notice for people."""
     stage = f"{notice.stage}: " if notice.stage else ""
-    remedy = f" {notice.remedy}" if notice.remedy else ""
-    return f"{enum_word(notice, 'severity')}: {stage}{notice.message}{remedy}"
+    return notice_text(enum_word(notice, "severity"), f"{stage}{notice.message}", notice.remedy)
+
+
+def notice_text(severity: str, message: str, remedy: str) -> str:
+    """The line of a notice."""
+    return f"{severity}: {message} {remedy}".rstrip()

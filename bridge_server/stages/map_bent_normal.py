@@ -7,7 +7,7 @@ from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.run import Run
 from bridge_server.stages.bake_normal import in_tangent_space
 from bridge_server.stages.occlusion import hemisphere_sets
-from bridge_server.stages.ray_fans import START_SHARE, fans, in_blocks
+from bridge_server.stages.ray_fans import START_SHARE, fans, places_a_block
 from bridge_server.stages.texel_average import interpolated, texel_means
 from bridge_server.stages.trace_rays import unit_rows
 from bridge_server.values.mesh import HighPoly, UnwrappedMesh
@@ -46,10 +46,10 @@ def bent_normals(
         return np.where(seen.any(axis=1, keepdims=True), sums / each, fan.normals).astype(np.float32)
 
     def evaluate(rows: slice) -> Float32[np.ndarray, "texels 3"]:
-        directions = in_blocks(rows, each, bent)
+        directions = bent(rows)
         length = np.linalg.norm(directions, axis=1, keepdims=True)
         low = interpolated(frames, hits.low_face[rows], hits.low_weights[rows])
         turned = in_tangent_space(unit_rows(directions.astype(np.float64)), low[:, :3], low[:, 3:6], low[:, 6:])
         return turned * length
 
-    return texel_means(hits, 3, evaluate, run, "bent normals")
+    return texel_means(hits, 3, evaluate, run, "bent normals", block=places_a_block(each))

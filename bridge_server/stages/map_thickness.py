@@ -6,7 +6,7 @@ from jaxtyping import Float32
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.run import Run
 from bridge_server.stages.occlusion import hemisphere_sets
-from bridge_server.stages.ray_fans import START_SHARE, fans, in_blocks
+from bridge_server.stages.ray_fans import START_SHARE, fans, places_a_block
 from bridge_server.stages.texel_average import texel_means
 from bridge_server.values.mesh import HighPoly
 from bridge_server.values.texture import TexelHits
@@ -48,4 +48,4 @@ def thicknesses(
         mean = np.where(met, depth, 0.0).sum(axis=1) / np.maximum(count, 1)
         return np.where(count > 0, mean, diagonal_m).astype(np.float32)[:, None]
 
-    return texel_means(hits, 1, lambda rows: in_blocks(rows, each, depths), run, "thickness")
+    return texel_means(hits, 1, depths, run, "thickness", block=places_a_block(each))

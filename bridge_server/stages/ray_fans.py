@@ -56,10 +56,6 @@ def fans(high_poly: HighPoly, hits: TexelHits, sets: Float32[np.ndarray, "sets s
     return fan
 
 
-def in_blocks(
-    rows: slice, samples: int, evaluate: Callable[[slice], Float32[np.ndarray, "part channels"]]
-) -> Float32[np.ndarray, "texels channels"]:
-    """``evaluate`` over pieces of a range that hold so many rays at once that memory stays bounded."""
-    step = max(RAYS_A_BLOCK // samples, 1)
-    parts = [evaluate(slice(start, min(start + step, rows.stop))) for start in range(rows.start, rows.stop, step)]
-    return np.concatenate(parts)
+def places_a_block(samples: int) -> int:
+    """How many places hold so many rays at once that memory stays bounded and a cancellation is heard soon."""
+    return max(RAYS_A_BLOCK // samples, 1)

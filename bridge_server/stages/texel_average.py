@@ -18,11 +18,14 @@ def texel_means(
     evaluate: Callable[[slice], Float32[np.ndarray, "texels channels"]],
     run: Run,
     note: str,
+    *,
+    block: int = BLOCK,
 ) -> Float32[np.ndarray, "size size channels"]:
     """Mean over the covered sub-texels of each texel; 0 where there is none.
 
     ``evaluate`` gives the values of a range of hits; it is called from several threads. Sums are taken in the order
-    of the hits whatever the threads do, so results do not depend on them.
+    of the hits whatever the threads do, so results do not depend on them. ``block`` is how many hits are evaluated
+    at once; where each takes many rays, fewer bound the memory and the wait for a cancellation.
     """
     size, count = hits.resolution_px, len(hits.index)
     sums = np.zeros((size * size, channels))
@@ -36,7 +39,7 @@ def texel_means(
             values[block] = evaluate(slice(start + block.start, start + block.stop))
 
         part = PartialRun(run, start / count, stop / count)
-        over_blocks(work, stop - start, before=partial(part.checkpoint, note=note))
+        over_blocks(work, stop - start, block, partial(part.checkpoint, note=note))
         texel = texel_of(hits, slice(start, stop))
         low = int(texel.min())
         length = int(texel.max()) - low + 1
