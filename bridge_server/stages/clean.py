@@ -10,8 +10,8 @@ from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
-from bridge_server.values.mesh import HighPoly, Mesh, area_m2, is_watertight
-from bridge_server.values.mesh_split import split_non_manifold
+from bridge_server.values.mesh import HighPoly, Mesh, area_m2, edge_face_counts, is_watertight
+from bridge_server.values.mesh_split import split_non_manifold, tidied_surface
 from bridge_server.values.mesh_topology import compacted, face_areas, face_components, tidied
 from bridge_server.values.mesh_winding import oriented_outward
 
@@ -22,7 +22,7 @@ class Clean(Stage):
 
     name: ClassVar[str] = "clean"
     writes: ClassVar[str] = "high_poly"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     min_component_share: Annotated[float, Range(0.0, 0.5)] = 0.01
     """A loose piece goes where both its diagonal and its area are below this share of the largest piece's."""
     max_loss_share: Annotated[float, Range(0.0, 1.0)] = 0.05
@@ -57,7 +57,8 @@ class Clean(Stage):
             message = f"The filter {mesh_filter.identity} was refused: {error.message} The own clean-up served instead."
             notices.append(Notice(code="clean_fallback", message=message))
             return split_non_manifold(mesh)
-        return found
+        crowded = edge_face_counts(mesh.faces).max() > 2  # where it had to choose which faces stay joined
+        return tidied_surface(found) if crowded else found
 
     def _without_crumbs(self, mesh: Mesh, notices: list[Notice]) -> Mesh:
         pieces = face_components(mesh.faces)

@@ -15,7 +15,8 @@ from bridge_server.stages.mesh_distance import surface_distance
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, edge_face_counts, is_watertight
-from bridge_server.values.mesh_topology import compacted, edge_table, half_edge_pairs, tidied
+from bridge_server.values.mesh_split import tidied_surface
+from bridge_server.values.mesh_topology import compacted, edge_table, half_edge_pairs
 
 TOLERANCE = 0.01
 """Share of the wanted count that the result may be off."""
@@ -40,7 +41,7 @@ class Decimate(Stage):
 
     name: ClassVar[str] = "decimate"
     writes: ClassVar[str] = "low_poly"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     triangle_count: Annotated[int, Range(12, 2_000_000)] = 10_000
     """Triangles of the low poly, which becomes LOD0."""
     quality: Quality = Quality.FINAL
@@ -50,7 +51,7 @@ class Decimate(Stage):
         """The distance to the high poly is measured both ways. Raises ``StageFailed`` where nothing would be left."""
         mesh, notices = high_poly.mesh, []
         if len(mesh.faces) <= self.triangle_count:
-            found, method = tidied(mesh), "kept"
+            found, method = tidied_surface(mesh), "kept"
             message = f"The mesh has {len(mesh.faces):,} triangles, no more than wanted, and was kept as it is."
             notices.append(Notice(code="fewer_triangles", message=message, severity=Severity.INFO))
         else:
@@ -75,7 +76,7 @@ class Decimate(Stage):
         start = mesh
         coarse = max(COARSE_FACTOR * self.triangle_count, COARSE_LEAST)
         if mesh_filter is not quick and quick is not None and len(mesh.faces) > coarse:
-            reduced = tidied(quick.decimate(mesh, coarse, PartialRun(run, 0.0, 0.2)))
+            reduced = tidied_surface(quick.decimate(mesh, coarse, PartialRun(run, 0.0, 0.2)))
             start = reduced if objection_to(reduced, mesh, coarse) is None else mesh
         try:
             found = on_target(start, mesh_filter, self.triangle_count, PartialRun(run, 0.2, 0.7))
@@ -109,7 +110,7 @@ def on_target(mesh: Mesh, mesh_filter: MeshFilter, target: int, run: Run) -> Mes
     wish, best = target, mesh
     for attempt in range(ATTEMPTS):
         source = best if target < len(best.faces) < len(mesh.faces) else mesh
-        found = tidied(
+        found = tidied_surface(
             mesh_filter.decimate(source, wish, PartialRun(run, attempt / ATTEMPTS, (attempt + 1) / ATTEMPTS))
         )
         if not len(found.faces):
@@ -124,7 +125,7 @@ def on_target(mesh: Mesh, mesh_filter: MeshFilter, target: int, run: Run) -> Mes
 
 def own_decimation(mesh: Mesh, target: int, run: Run) -> Mesh:
     """Edge collapses that cannot tear or fold (see ``edge_collapse``); vertices are a part of the given ones."""
-    mesh = tidied(mesh)
+    mesh = tidied_surface(mesh)
     low, _ = mesh.bounds_m
     places = (mesh.positions_m.astype(np.float64) - low) / (mesh.diagonal_m or 1.0)
     wedges = WedgeMesh(places, np.arange(len(places)), mesh.faces.astype(np.int64))

@@ -4,7 +4,14 @@ import numpy as np
 from jaxtyping import Int64
 
 from bridge_server.values.mesh import Mesh
-from bridge_server.values.mesh_topology import EdgeTable, component_labels, edge_table, half_edge_ends, half_edge_pairs
+from bridge_server.values.mesh_topology import (
+    EdgeTable,
+    component_labels,
+    edge_table,
+    half_edge_ends,
+    half_edge_pairs,
+    tidied,
+)
 
 
 def split_non_manifold(mesh: Mesh) -> Mesh:
@@ -28,6 +35,11 @@ def split_non_manifold(mesh: Mesh) -> Mesh:
     owner = corner_vertex[first][by_vertex]
     faces = rank[np.unique(fans, return_inverse=True)[1].reshape(-1)].reshape(-1, 3)
     return Mesh(positions_m=mesh.positions_m[owner], faces=faces.astype(np.int32))
+
+
+def tidied_surface(mesh: Mesh) -> Mesh:
+    """Tidied, and parted again where merging equal vertices joined what only touches."""
+    return split_non_manifold(tidied(mesh))
 
 
 def non_manifold_counts(mesh: Mesh) -> tuple[int, int]:

@@ -8,8 +8,9 @@ from bridge_server.run import CallbackRun, SilentRun
 from bridge_server.stages.decimate import Decimate, Quality, fold_count
 from bridge_server.stages.mesh_distance import surface_distance, surface_samples
 from bridge_server.values.mesh import Mesh, is_watertight, volume_m3
+from bridge_server.values.mesh_split import tidied_surface
 from bridge_server.values.mesh_topology import face_components
-from tests import shapes
+from tests import shapes, unwrapped_shapes
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +159,16 @@ def test_half_a_million_triangles_take_a_few_seconds(raycaster):
     assert abs(len(low.mesh.faces) - 10_000) <= 100
     assert is_watertight(low.mesh)
     assert low.hausdorff_m < 2e-3
+
+
+@pytest.mark.parametrize("triangle_count", [100, 1000])
+def test_solids_that_touch_along_an_edge_are_not_joined_there(raycaster, triangle_count):
+    """Closed as the stages before leave them: vertices at one place along the edge, parted."""
+    cells = [unwrapped_shapes.unwrapped_box((1, 1, 1), (x, x, 0), cells=6) for x in (0.0, 1.0)]
+    both = shapes.merged(*(Mesh(positions_m=box.positions_m.round(5), faces=box.faces) for box in cells))
+    source = tidied_surface(both)
+    assert is_watertight(source)
+    found = decimated(source, raycaster, triangle_count=triangle_count)
+    assert is_watertight(found.mesh)
+    assert found.method != "edge collapse"
+    assert volume_m3(found.mesh) == pytest.approx(2.0, rel=1e-3)

@@ -8,8 +8,7 @@ import numpy as np
 from bridge_server.backends.table import Availability
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
-from bridge_server.values.mesh_split import split_non_manifold
-from bridge_server.values.mesh_topology import tidied
+from bridge_server.values.mesh_split import tidied_surface
 
 AGGRESSIONS = (3.0, 5.0, 7.0, 10.0)
 """How fast its error threshold rises; the next one is taken where the target was missed. At the package's default, 7,
@@ -43,7 +42,7 @@ class SimplificationFilter:
     def clean(self, mesh: Mesh, run: Run) -> Mesh:
         """As PyMeshLab's filters, in numpy."""
         run.checkpoint(0.1, "cleaning")
-        return split_non_manifold(tidied(mesh))
+        return tidied_surface(mesh)
 
     def decimate(self, mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
         """Quadric edge collapse after Forstmann; borders are kept."""
