@@ -25,6 +25,7 @@ KEPT_EDGE_PX = 4096
 """Larger photos are reduced to this edge: no map or grid of ours resolves more."""
 
 KNOWN_FORMATS = "PNG, JPEG, WebP, TIFF, BMP and GIF"
+KNOWN_MESHES = "GLB, glTF, OBJ, PLY and STL"
 _SAVE_AGAIN = "Open it in an image editor and save it again as PNG or JPEG."
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
@@ -107,7 +108,7 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         found = _WEBP
     if found is None:
-        remedy = f"Known are {KNOWN_FORMATS}; save the picture as one of these."
+        remedy = f"Known are {KNOWN_FORMATS}, and {KNOWN_MESHES} for meshes; save it as one of these."
         raise InputError(f"is not an image that can be read: {_guess(data)}.", subject=name, remedy=remedy)
     import importlib
 
