@@ -13,6 +13,8 @@ from bridge_server.stages.map_opacity import opacities
 from bridge_server.stages.map_part_id import PartKind, face_parts, part_colors, part_ids
 from bridge_server.stages.map_position import positions
 from bridge_server.stages.map_thickness import thicknesses
+from bridge_server.values.mesh import HighPoly, Mesh
+from bridge_server.values.surface_texture import AlphaMode, MaterialTextures, TextureField
 from tests.shapes import box, flipped, merged, painted, sphere, torus
 from tests.stages.bake_cases import Case, case, height_field, plane, raycaster
 
@@ -101,8 +103,6 @@ def painted_subdivided(mesh: object) -> object:
     split = trimesh.Trimesh(mesh.positions_m, mesh.faces, process=False)  # type: ignore[attr-defined]
     for _ in range(3):
         split = split.subdivide()
-    from bridge_server.values.mesh import Mesh
-
     return painted(Mesh(positions_m=split.vertices.astype(np.float32), faces=split.faces.astype(np.int32)))
 
 
@@ -155,6 +155,30 @@ def test_emissive_and_opacity_of_a_field_that_has_none() -> None:
     found = case(plane(), height_field(lambda x, y: 0.0 * x, 4), 64)
     assert not emissions(raycaster(), found.high_poly, found.texel_hits, SilentRun()).any()
     assert np.allclose(opacities(raycaster(), found.high_poly, found.texel_hits, SilentRun())[covered(found)], 1.0)
+
+
+def test_emissive_opacity_and_parts_follow_the_materials() -> None:
+    mesh = plane(steps=3)
+    right = mesh.positions_m[mesh.faces][:, :, 0].mean(axis=1) > 0
+    glass = MaterialTextures(
+        emissive_factor=(2.0, 0.5, 0.0), base_color_factor=(1.0, 1.0, 1.0, 0.25), alpha_mode=AlphaMode.BLEND
+    )
+    field = TextureField(
+        positions_m=mesh.positions_m,
+        faces=mesh.faces,
+        corner_uvs=np.zeros((len(mesh.faces), 3, 2), np.float32),
+        face_materials=right.astype(np.int32),
+        materials=(MaterialTextures(), glass),
+    )
+    found = case(mesh, HighPoly(mesh=mesh, field=field, source="test"), 64)
+    light = emissions(raycaster(), found.high_poly, found.texel_hits, SilentRun())[covered(found)]
+    hides = opacities(raycaster(), found.high_poly, found.texel_hits, SilentRun())[covered(found)][:, 0]
+    ids = part_ids(face_parts(found.high_poly, PartKind.MATERIAL), found.texel_hits)[covered(found)]
+    side = places(found)[:, 0]
+    clear = np.abs(side) > 1e-4
+    assert np.allclose(light[clear], np.where(side[clear, None] > 0, [2.0, 0.5, 0.0], 0.0), atol=1e-5)
+    assert np.allclose(hides[clear], np.where(side[clear] > 0, 0.25, 1.0), atol=1e-5)
+    assert (ids[clear] == (side[clear] > 0)).all()
 
 
 def test_encoding_rounds_clips_and_dithers() -> None:
