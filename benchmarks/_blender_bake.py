@@ -1,0 +1,86 @@
+"""Bakes inside Blender, one for each line on standard input. Run by the interpreter that has ``bpy``, not by ours.
+
+Usage: ``python _blender_bake.py MESHES.npz``; lines are JSON with ``kind``, ``size``, ``samples`` and ``out``; the
+answer to each is a line with the seconds that Blender's bake operator took.
+"""
+
+import json
+import os
+import sys
+import time
+
+import bpy  # type: ignore[import-not-found]
+import numpy as np
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # Blender talks on standard output
+    with np.load(sys.argv[1]) as data:
+        meshes = dict(data)
+    prepare(meshes)
+    print(json.dumps({"version": bpy.app.version_string}), file=answers, flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        seconds, pixels = bake(order["kind"], order["size"], order["samples"])
+        np.save(order["out"], pixels)
+        print(json.dumps({"seconds": seconds}), file=answers, flush=True)
+
+
+def prepare(meshes: dict[str, np.ndarray]) -> None:
+    """High poly, low poly with its own normals and UVs, Cycles on the processor."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    scene.cycles.device = "CPU"
+    scene.cycles.use_denoising = False
+    scene.cycles.use_adaptive_sampling = False
+    scene.world = bpy.data.worlds.new("world")
+    scene.world.light_settings.distance = float(meshes["reach_m"])
+    high = added("high", meshes["high_positions"], meshes["high_faces"])
+    low = added("low", meshes["low_positions"], meshes["low_faces"])
+    layer = low.data.uv_layers.new(name="UVMap")
+    upward = meshes["corner_uvs"].reshape(-1, 2) * [1, -1] + [0, 1]
+    layer.data.foreach_set("uv", upward.astype(np.float32).ravel())
+    low.data.normals_split_custom_set(meshes["corner_normals"].reshape(-1, 3).tolist())
+    low.data.materials.append(bpy.data.materials.new("target"))
+    low.data.materials[0].use_nodes = True
+    settings = scene.render.bake
+    settings.use_selected_to_active, settings.use_clear, settings.margin = True, True, 0
+    settings.cage_extrusion = float(meshes["cage_m"])
+    settings.max_ray_distance = 2.0 * float(meshes["cage_m"])
+    high.select_set(True)
+    low.select_set(True)
+    bpy.context.view_layer.objects.active = low
+
+
+def added(name: str, positions: np.ndarray, faces: np.ndarray) -> object:
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata(positions.tolist(), [], faces.tolist())
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
+    made = bpy.data.objects.new(name, mesh)
+    bpy.context.scene.collection.objects.link(made)
+    return made
+
+
+def bake(kind: str, size: int, samples: int) -> tuple[float, np.ndarray]:
+    """Seconds of the operator alone, and the pixels with row 0 on top."""
+    image = bpy.data.images.new("map", size, size, alpha=False, float_buffer=True)
+    image.colorspace_settings.name = "Non-Color"
+    tree = bpy.context.view_layer.objects.active.data.materials[0].node_tree
+    node = tree.nodes.new("ShaderNodeTexImage")
+    node.image = image
+    tree.nodes.active = node
+    bpy.context.scene.cycles.samples = samples
+    start = time.perf_counter()
+    bpy.ops.object.bake(type=kind)
+    seconds = time.perf_counter() - start
+    pixels = np.empty(size * size * 4, np.float32)
+    image.pixels.foreach_get(pixels)
+    tree.nodes.remove(node)
+    bpy.data.images.remove(image)
+    return seconds, pixels.reshape(size, size, 4)[::-1, :, :3]
+
+
+if __name__ == "__main__":
+    main()
