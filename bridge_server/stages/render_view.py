@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from bridge_server.blocks import usable_cores
 from bridge_server.run import Run
@@ -173,18 +173,18 @@ def _light_of_subject(
     wanted = np.zeros(grid.shape, bool)
     wanted[rows.start - wide.start : rows.stop - wide.start] = True
     broken = is_broken(samples, grid, view.pixel_m) & wanted
-    plain = samples.chosen(np.flatnonzero((wanted & ~broken).ravel()[samples.pixels]))
+    plain = np.flatnonzero((wanted & ~broken).ravel()[samples.pixels])
     finer = finer_samples(subject, camera, grid, np.flatnonzero(broken), view.supersample)
-    cells = shadow.cells(plain.pixels)
+    cells = shadow.cells(samples.pixels[plain])
     half = np.flatnonzero(shadow.half[cells])
     visible = lamp_seen(shadow, cells)
-    visible[half] = _lamp_seen_nearby(view, shadow, plain.chosen(half))
+    visible[half] = _lamp_seen_nearby(view, shadow, samples.chosen(plain[half]))
     light = np.zeros((4, wanted.size), np.float32)
-    light[3, plain.pixels] = 1.0
-    light[:3, plain.pixels] = _toned(view, plain, visible).T
+    light[3, samples.pixels[plain]] = 1.0
+    light[:3, samples.pixels[plain]] = _toned(view, samples, plain, visible).T
     part = np.float32(1.0 / view.supersample**2)
     light[3] += np.bincount(finer.pixels, minlength=wanted.size) * part
-    color = _toned(view, finer, _lamp_seen_nearby(view, shadow, finer))
+    color = _toned(view, finer, np.arange(len(finer.pixels)), _lamp_seen_nearby(view, shadow, finer))
     for channel in range(3):
         light[channel] += np.bincount(finer.pixels, color[:, channel], minlength=wanted.size) * part
     picture = light.reshape(4, *grid.shape)[:, rows.start - wide.start : rows.stop - wide.start]
@@ -197,13 +197,16 @@ def _lamp_seen_nearby(view: View, shadow: ShadowGrid, samples: Samples) -> Float
 
 
 def _toned(
-    view: View, samples: Samples, lamp_visible: Float32[np.ndarray, "samples"]
-) -> Float32[np.ndarray, "samples 3"]:
-    """Light from each sample as the picture shows it."""
-    result = np.empty((len(samples.pixels), 3), np.float32, order="F")
-    for start in range(0, len(samples.pixels), SHADED):
-        chosen = np.arange(start, min(start + SHADED, len(samples.pixels)))
-        result[chosen[0] : chosen[-1] + 1] = neutral_tone(_shaded(view, samples.chosen(chosen), lamp_visible[chosen]))
+    view: View,
+    samples: Samples,
+    chosen: Int64[np.ndarray, "chosen"],
+    lamp_visible: Float32[np.ndarray, "chosen"],
+) -> Float32[np.ndarray, "chosen 3"]:
+    """Light from some samples as the picture shows it."""
+    result = np.empty((len(chosen), 3), np.float32, order="F")
+    for start in range(0, len(chosen), SHADED):
+        part = slice(start, start + SHADED)
+        result[part] = neutral_tone(_shaded(view, samples.chosen(chosen[part]), lamp_visible[part]))
     return result
 
 
