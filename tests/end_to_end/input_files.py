@@ -28,7 +28,7 @@ def vase_pixels(width: int = 360, height: int = 480) -> np.ndarray:
 
 def vase_photo(folder: Path, name: str = "vase.png") -> Path:
     path = folder / name
-    Image.fromarray(vase_pixels()).save(path)
+    Image.fromarray(vase_pixels()).save(path, "PNG")
     return path
 
 

@@ -32,6 +32,7 @@ SMALL: Mapping[str, object] = {
 """Every stage does its real work, on little."""
 TINY: Mapping[str, object] = {
     **SMALL,
+    "generate.resolution": 256,
     "decimate.triangle_count": 300,
     "trace.resolution_px": 128,
     "bake_ao.samples": 2,
