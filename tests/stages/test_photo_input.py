@@ -3,7 +3,6 @@
 import contextlib
 import io
 import struct
-import time
 import tracemalloc
 import zlib
 
@@ -216,12 +215,10 @@ def test_refusal_names_file_rule_and_remedy(case: str) -> None:
 
 def test_bomb_is_refused_before_it_is_decoded() -> None:
     tracemalloc.start()
-    started = time.perf_counter()
     with pytest.raises(InputError):
         decode(png_that_claims(20_000, 20_000))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert time.perf_counter() - started < 0.5
     assert peak < 20e6
 
 
