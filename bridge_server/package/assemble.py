@@ -116,7 +116,7 @@ def _translated(folder: Path) -> Iterator[None]:
     except ForgeError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFull(
                 "no space is left to write the package.",
                 subject=str(folder),

@@ -1,15 +1,16 @@
 """Where a stage runs: the protocol of executors, and the one function that all of them run a stage with."""
 
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from bridge_server.errors import Cancelled, ForgeError, StageFailed
+from bridge_server.errors import Cancelled, DiskFull, ForgeError, StageFailed
 from bridge_server.pipeline.plan import ChosenBackend
 from bridge_server.pipeline.registry import slot_types
-from bridge_server.pipeline.store import Store, StoredResult
+from bridge_server.pipeline.store import Store, StoredResult, is_disk_full
 from bridge_server.run import Run
 from bridge_server.stages.stage import Stage
 
@@ -75,6 +76,10 @@ def perform(task: Task, store: Store, load: Callable[[ChosenBackend], Any], run:
         remedy = "Lower the resolution or the triangle count, or free memory."
         raise StageFailed("memory ran out.", subject=name, reason="OUT_OF_MEMORY", remedy=remedy) from error
     except Exception as error:
+        if isinstance(error, OSError) and is_disk_full(error):
+            remedy = "Free some space there."
+            where = str(error.filename or tempfile.gettempdir())
+            raise DiskFull(f"no space left for {name} ({error.strerror}).", subject=where, remedy=remedy) from error
         raise StageFailed(_describe(error), subject=name, reason="INTERNAL") from error
     return Outcome(result=result, seconds=time.perf_counter() - started)
 

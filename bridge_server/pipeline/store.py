@@ -190,14 +190,16 @@ class Store:
             if isinstance(error, PermissionError) and path.exists():
                 return  # Windows: another process holds the same content open
             if is_disk_full(error):
-                message, remedy = "no space left in the store.", "Free some space, or move the data folder."
+                message = f"no space left in the store ({error.strerror or error})."
+                remedy = "Free some space, or move the data folder."
                 raise DiskFull(message, subject=str(self.root), remedy=remedy) from error
-            raise StoreError(f"cannot write: {error.strerror or error}.", subject=str(self.root)) from error
+            message, remedy = f"cannot write: {error.strerror or error}.", "Check that the data folder can be written."
+            raise StoreError(message, subject=str(self.root), remedy=remedy) from error
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether an error means that no space, or none of the user's share, is left."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    """Whether an error means that no space is left: none at all, none of the user's share, none for so large a file."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _checked_digest(digest: Any) -> str:

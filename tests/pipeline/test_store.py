@@ -101,7 +101,7 @@ def test_only_digests_name_values(store: Store, digest: str) -> None:
         store.get(digest)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_leaves_nothing_behind(store: Store, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def full(_: int) -> None:
         raise OSError(number, os.strerror(number))
