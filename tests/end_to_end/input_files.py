@@ -88,11 +88,12 @@ def colored_ply(folder: Path) -> Path:
 
 
 def binary_stl(folder: Path) -> Path:
-    """A capsule-like ball without colours, binary."""
+    """A peanut without colours, 1.2 m high, with a waist that light reaches less."""
     mesh = shapes.sphere(0.4, 4)
-    corners = mesh.positions_m[mesh.faces] * np.float32([1, 1.5, 1])
+    waist = 1.0 - 0.5 * np.exp(-((mesh.positions_m[:, 1:2] / 0.15) ** 2))
+    corners = (mesh.positions_m * np.concatenate([waist, np.full_like(waist, 1.5), waist], axis=1))[mesh.faces]
     records = np.zeros(len(corners), np.dtype([("n", "<f4", 3), ("v", "<f4", (3, 3)), ("a", "<u2")]))
     records["v"] = corners
-    path = folder / "egg.stl"
+    path = folder / "peanut.stl"
     path.write_bytes(b"binary".ljust(80, b" ") + struct.pack("<I", len(records)) + records.tobytes())
     return path

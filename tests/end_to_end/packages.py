@@ -74,10 +74,17 @@ ORDERS = {
     "obj": Order(
         file=input_files.textured_obj,
         name="Globe",
-        target="unity_hdrp",
+        target="web",
         height_cm=100.0,
         inputs=("globe.obj", "globe.mtl", "globe.png"),
     ),
     "ply": Order(file=input_files.colored_ply, name="Ring", target="godot", height_cm=136.0, inputs=("red ring.ply",)),
-    "stl": Order(file=input_files.binary_stl, name="Egg", target="web", height_cm=120.0, inputs=("egg.stl",)),
+    "stl": Order(
+        file=input_files.binary_stl,
+        name="Peanut",
+        target="unity_hdrp",
+        settings={"collision.max_pieces": 1},
+        height_cm=120.0,
+        inputs=("peanut.stl",),
+    ),
 }

@@ -29,13 +29,12 @@ def downstream(slot: str, preset: str, *first: str) -> set[str]:
     return stages
 
 
-def again(workplace: Workplace, inputs, name: str = "stl", **changes: object) -> Forged:
+def again(workplace: Workplace, inputs, order: str = "stl", asset: str = "", **changes: object) -> Forged:
     """The order once more, with other settings or another name."""
-    files, wish = ORDERS[name].wish(inputs)
-    asset = changes.pop("name", wish["name"])
+    files, wish = ORDERS[order].wish(inputs)
     settings = wish["settings"]
     assert isinstance(settings, Mapping)
-    return workplace.forge(*files, **{**wish, "name": asset, "settings": {**settings, **changes}})
+    return workplace.forge(*files, **{**wish, "name": asset or wish["name"], "settings": {**settings, **changes}})
 
 
 def test_the_same_job_takes_every_stage_from_the_store(workplace: Workplace, inputs, package: Package) -> None:
@@ -53,10 +52,10 @@ def test_the_same_job_takes_every_stage_from_the_store(workplace: Workplace, inp
     [
         ({"decimate.triangle_count": 700}, {"decimate"}),
         ({"render.azimuth_deg": 80}, {"render"}),
-        ({"collision.max_vertices": 20}, {"collision"}),
+        ({"collision.shape": "capsule"}, {"collision"}),
         ({"export.target": "godot"}, {"export"}),
         ({"place.height_cm": 75, "checklist.height_cm": 75}, {"place", "checklist"}),
-        ({"name": "Ovum"}, {"export", "checklist"}),
+        ({"asset": "Nut"}, {"export", "checklist"}),
     ],
     ids=str,
 )
