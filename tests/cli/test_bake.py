@@ -141,7 +141,14 @@ def test_an_interrupt_stops_soon_and_leaves_nothing(meshes: tuple[str, str], tmp
         "--maps",
         "thickness",
     ]
-    with subprocess.Popen([*command, "--samples", "4096"], stderr=subprocess.PIPE, text=True) as process:
+
+    def listen_to_ctrl_c() -> None:
+        # A test run that a script started in the background passes on that Ctrl-C is ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        [*command, "--samples", "4096"], stderr=subprocess.PIPE, text=True, preexec_fn=listen_to_ctrl_c
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "trace done" in line:
