@@ -147,7 +147,10 @@ def test_an_interrupt_stops_soon_and_leaves_nothing(meshes: tuple[str, str], tmp
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with subprocess.Popen(
-        [*command, "--samples", "4096"], stderr=subprocess.PIPE, text=True, preexec_fn=listen_to_ctrl_c
+        [*command, "--samples", "4096"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - it takes no lock
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
