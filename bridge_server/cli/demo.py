@@ -31,9 +31,10 @@ def demo(
     as_json: options.AsJson = False,
 ) -> None:
     """Make a package from the example photo, from setting up a private server to the report."""
-    from bridge_server.cli import following, progress, submission
+    from bridge_server.cli import following, progress, submission, transfers
     from bridge_server.cli.private_server import private_server
 
+    transfers.refuse_unwritable(out)
     inputs = submission.parse_inputs(image, [])
     wish = submission.Wish(preset=preset, overrides=submission.parse_overrides(settings or []), priority=FIRST)
     _bring_default_weights()

@@ -43,11 +43,13 @@ def submit(
     as_json: options.AsJson = False,
 ) -> None:
     """Queue a job from a photo, up to four photos of different sides, or a mesh file."""
-    from bridge_server.cli import progress, submission
+    from bridge_server.cli import progress, submission, transfers
     from bridge_server.cli.connection import connected
     from bridge_server.cli.documents import document
     from bridge_server.cli.following import bare, follow_and_fetch
 
+    if out is not None:
+        transfers.refuse_unwritable(out)
     inputs = submission.parse_inputs(file, view or [])
     wish = submission.Wish(
         preset=preset,

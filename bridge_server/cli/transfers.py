@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -122,6 +123,20 @@ def download_job(client: ForgeClient, job: str, out: Path, report: Report) -> tu
         message = f"cannot be written: {error.strerror or error}."
         raise InputError(message, subject=str(out), remedy="Name a folder you can write to with --out.") from error
     return placed
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Try the output folder, or where it will be made, before a job spends minutes on what could not be put there.
+
+    Leaves nothing behind. Raises ``InputError``.
+    """
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        message = f"cannot be written: {error.strerror or error}."
+        raise InputError(message, subject=str(out), remedy="Name a folder you can write to with --out.") from error
 
 
 def _belongs(path: str) -> bool:
