@@ -20,6 +20,7 @@ from unreal_scripts.remote_execution import (
     RemoteExecutionError,
     connect,
 )
+from unreal_scripts.remote_execution.client import bootstrap
 
 SCRIPT = Path(__file__).resolve().with_name("run_import.py")
 POLL_S = 0.1
@@ -62,10 +63,7 @@ def send_package(
             ),
             encoding="utf-8",
         )
-        started = session.run(
-            f"__import__('runpy').run_path({json.dumps(str(SCRIPT))}, "
-            f"{{'ARGUMENTS_PATH': {json.dumps(str(arguments))}}}, '__main__') and None"
-        )
+        started = session.run(bootstrap(SCRIPT, arguments))
         if not started.success:
             raise ImportFailed(started.result)
         end = time.monotonic() + deadline_s
