@@ -121,7 +121,7 @@ def test_shutdown_leaves_no_threads_hanging(open_editor, server):
     texture = editor.import_texture(PHOTO)
     for _ in range(3):
         editor.forge(texture, overrides="export.seconds=20")
-    editor.wait_for_job("running", number=2)
+    editor.wait_for_phases("queued", "running", "running")
     started = time.monotonic()
     editor.close()
     assert time.monotonic() - started < 3.0
