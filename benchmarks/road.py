@@ -2,8 +2,8 @@
 
 ``./forge bench road [--meshes a,b] [--presets a,b] [--map-px 256] [--full]`` sends each mesh through each preset, in
 worker processes as a server does, and judges what comes out: closed where it should be, wound outward, inner hulls
-gone, hollows kept. Maps and pictures are small unless ``--full`` is given: geometry is what this is about. Results of a stage
-that several presets share are computed once. Writes ``benchmarks/results/road.json``.
+gone, hollows kept. Maps and pictures are small unless ``--full`` is given: geometry is what this is about. Results of
+a stage that several presets share are computed once. Writes ``benchmarks/results/road.json``.
 """
 
 import argparse
