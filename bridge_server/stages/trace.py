@@ -32,7 +32,7 @@ class Trace(Stage):
 
     name: ClassVar[str] = "trace"
     writes: ClassVar[str] = "texel_hits"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     resolution_px: Annotated[int, Range(16, 8192)] = 1024
     """Edge length of the maps."""
