@@ -4,12 +4,14 @@ Warp keeps what it has compiled in ``warp`` of the cache folder, for each versio
 """
 
 from bridge_server.backends.raycaster import embree, warp
+from bridge_server.backends.texels import compiled
 
 
 def compile_kernels() -> None:
-    """Those for rays on the processor and on this machine's GPU, where it has one."""
+    """Those for texels, and for rays on the processor and on this machine's GPU, where it has one."""
     warp.load_kernels()
     embree.load_kernels()
+    compiled.load_kernels()
 
 
 if __name__ == "__main__":

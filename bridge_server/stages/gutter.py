@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
+from bridge_server.backends.texels.base import texel_kernels
 from bridge_server.values.mesh import UnwrappedMesh
 from bridge_server.values.texture import TexelHits
 
@@ -55,14 +56,13 @@ def chart_map(hits: TexelHits, unwrapped: UnwrappedMesh) -> Int32[np.ndarray, "s
 
 def texel_of(hits: TexelHits, rows: slice = slice(None)) -> Int64[np.ndarray, "texels"]:
     """Row-major index of the texel that each (sub-)texel lies in."""
-    row, column = np.divmod(hits.index[rows].astype(np.int64), hits.resolution_px * hits.supersample)
-    return row // hits.supersample * hits.resolution_px + column // hits.supersample
+    index, across, fine = hits.index[rows], np.int32(hits.resolution_px * hits.supersample), np.int32(hits.supersample)
+    row = index // across
+    return (row // fine * np.int32(hits.resolution_px) + (index - row * across) // fine).astype(np.int64)
 
 
 def gutter_of(charts: Int32[np.ndarray, "size size"], gap_px: int) -> Gutter:
     """Plan the fill of a map whose charts lie at least ``gap_px`` apart."""
-    from scipy.ndimage import distance_transform_edt
-
     size = len(charts)
     covered = charts >= 0
     flat = np.arange(size * size).reshape(size, size)
@@ -70,13 +70,12 @@ def gutter_of(charts: Int32[np.ndarray, "size size"], gap_px: int) -> Gutter:
     nobody = np.zeros(0, np.int64)
     if not covered.any():
         return Gutter(source=flat.reshape(-1), strays=nobody, stray_blocks=nobody, covered=covered, block_px=block_px)
-    away, (rows, columns) = distance_transform_edt(~covered, return_indices=True)
-    source = flat[rows, columns]
+    source, away = texel_kernels().nearest_covered(covered)
     only = _only_chart(charts, block_px)
     blocks_across = only.shape[1]
     block = (flat // size) // block_px * blocks_across + flat % size // block_px
     owner = only.reshape(-1)[block]
-    stray = (away > BESIDE_PX) & (owner >= 0) & (charts[rows, columns] != owner)
+    stray = (away > BESIDE_PX) & (owner >= 0) & (charts.reshape(-1)[source] != owner)
     return Gutter(
         source=source.reshape(-1), strays=flat[stray], stray_blocks=block[stray], covered=covered, block_px=block_px
     )

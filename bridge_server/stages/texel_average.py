@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from bridge_server.backends.texels.base import texel_kernels
 from bridge_server.blocks import BLOCK, over_blocks
-from bridge_server.run import PartialRun, Run
-from bridge_server.stages.gutter import texel_of
+from bridge_server.run import Run
 from bridge_server.values.texture import TexelHits
 
 
@@ -27,26 +27,22 @@ def texel_means(
     of the hits whatever the threads do, so results do not depend on them. ``block`` is how many hits are evaluated
     at once; where each takes many rays, fewer bound the memory and the wait for a cancellation.
     """
-    size, count = hits.resolution_px, len(hits.index)
-    sums = np.zeros((size * size, channels))
-    covered = np.zeros(size * size)
-    chunk = BLOCK * 16
-    for start in range(0, count, chunk):
-        stop = min(start + chunk, count)
-        values = np.empty((stop - start, channels), np.float32)
+    size, fine, count = hits.resolution_px, hits.supersample, len(hits.index)
+    means = np.zeros((size, size, channels), np.float32)
+    starts = np.searchsorted(hits.index, np.arange(size + 1) * (size * fine * fine))
+    kernels = texel_kernels()
 
-        def work(block: slice, start: int = start, values: np.ndarray = values) -> None:
-            values[block] = evaluate(slice(start + block.start, start + block.stop))
+    def work(rows: slice) -> None:
+        first, last = int(starts[rows.start]), int(starts[rows.stop])
+        values = np.empty((last - first, channels), np.float32)
+        for start in range(first, last, block):
+            stop = min(start + block, last)
+            values[start - first : stop - first] = evaluate(slice(start, stop))
+        kernels.row_means(values, hits.index[first:last], means[rows], rows.start, fine)
 
-        part = PartialRun(run, start / count, stop / count)
-        over_blocks(work, stop - start, block, partial(part.checkpoint, note=note))
-        texel = texel_of(hits, slice(start, stop))
-        low = int(texel.min())
-        length = int(texel.max()) - low + 1
-        covered[low : low + length] += np.bincount(texel - low, minlength=length)
-        for channel in range(channels):
-            sums[low : low + length, channel] += np.bincount(texel - low, values[:, channel], minlength=length)
-    return (sums / np.maximum(covered, 1.0)[:, None]).reshape(size, size, channels).astype(np.float32)
+    height = max(min(block, BLOCK) * size // max(count, 1), 1)
+    over_blocks(work, size, height, partial(run.checkpoint, note=note))
+    return means
 
 
 def interpolated(

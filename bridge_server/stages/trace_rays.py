@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 
 from bridge_server.backends.raycaster.base import RayScene
+from bridge_server.values.mesh import Mesh
 
 CAGE_PERCENTILE = 99.0
 CAGE_FACTOR = 2.0
@@ -28,8 +29,7 @@ class Target:
     """The high poly as rays see it."""
 
     scene: RayScene
-    face_normals: Float32[np.ndarray, "faces 3"]
-    """Outward, unit length."""
+    mesh: Mesh
     cage_m: float
     """How far from the low poly a ray looks, to either side."""
 
@@ -67,12 +67,21 @@ def _closest(
     """Closest place; where that faces away, the closest one to a point on the cage if it faces the right way."""
     near = target.scene.nearest(points_m)
     faces, barycentrics = near.faces.copy(), near.barycentrics.copy()
-    away = np.flatnonzero(np.einsum("ij,ij->i", target.face_normals[faces], normals) <= 0.0)
+    away = np.flatnonzero(_facing(target, faces, normals) <= 0.0)
     if len(away):
         outer = target.scene.nearest((points_m[away] + normals[away] * np.float32(target.cage_m)).astype(np.float32))
-        turned = np.einsum("ij,ij->i", target.face_normals[outer.faces], normals[away]) > 0.0
+        turned = _facing(target, outer.faces, normals[away]) > 0.0
         faces[away[turned]], barycentrics[away[turned]] = outer.faces[turned], outer.barycentrics[turned]
     return faces, barycentrics
+
+
+def _facing(
+    target: Target, faces: Int32[np.ndarray, "points"], normals: Float32[np.ndarray, "points 3"]
+) -> Float32[np.ndarray, "points"]:
+    """Positive where a face looks the way of a normal; zero where it has no area."""
+    corners = target.mesh.positions_m[target.mesh.faces[faces]]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.einsum("ij,ij->i", cross, normals)
 
 
 def unit_rows(vectors: Float64[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 3"]:
