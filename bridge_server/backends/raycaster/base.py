@@ -78,6 +78,7 @@ class RayScene(CastsRays, Protocol):
     ) -> RayHits:
         """Of the surfaces that face outward the nearest to each point along that direction, to either side.
 
+        Directions are of unit length; a point whose direction is zero finds nothing.
         Nothing farther from the point than the cage counts. Surfaces that face away are passed, so that the far side
         of a thin wall is never taken. Distances are from the point and positive on both sides.
         """

@@ -86,14 +86,15 @@ class EmbreeScene:
         self, points_m: Float32[np.ndarray, "points 3"], outward: Float32[np.ndarray, "points 3"], cage_m: float
     ) -> RayHits:
         """The nearest surface along a direction, to either side, that faces that way."""
-        asked = (self.embree.intersect, self.committed.address, cage_m)
-        return hits_of(self.launch, "facing_hits", asked, (points_m, outward))
+        asked = (self.embree.intersect_packet, self.committed.address, int(self.embree.wide), cage_m)
+        return hits_of(self.launch, "facing_hits", asked, (points_m, outward), 16 if self.embree.wide else 8)
 
     def openness(
         self, sets: Float32[np.ndarray, "sets samples 3"], lookouts: Lookouts, start_m: float, reach_m: float
     ) -> Float32[np.ndarray, "points"]:
         """Share of directions that meet nothing within reach."""
-        asked = (self.embree.occluded, self.committed.address, min(reach_m, FAR), start_m)
+        embree = self.embree
+        asked = (embree.occluded_packet, self.committed.address, int(embree.wide), min(reach_m, FAR), start_m)
         return openness_of(self.launch, asked, sets, lookouts)
 
     def nearest(self, points_m: Float32[np.ndarray, "points 3"]) -> NearestPlaces:

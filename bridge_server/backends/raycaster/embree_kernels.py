@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: D103, PLR0917, RUF046, SIM102, UP018 - kernels take no keywords, and int() makes a variable of a number
+# ruff: noqa: D103, PLR0917, SIM102 - kernels take no keywords, and int() makes a variable of a number
 """Kernels that ask Embree by the address of its query. For the processor alone; loaded by ``embree.load_kernels``.
 
 The snippets spell out the layout of Embree 4's ``RTCRayHit``, ``RTCIntersectArguments`` and what a filter is handed
@@ -51,41 +51,118 @@ IS_OCCLUDED = (
     return ray.far < 0.0f;
 """
 )
-FACING_HIT = (
-    RAY
+PACKET = """
+    struct Eight { enum { value = 8 }; };
+    struct Sixteen { enum { value = 16 }; };
+    struct Context { unsigned instances[8]; };
+    auto cast = [&](auto size) {
+        enum { N = decltype(size)::value };
+        struct alignas(64) Rays {
+            float origin[3][N], near[N], direction[3][N], time[N], far[N]; unsigned mask[N], id[N], flags[N];
+            float normal[3][N], u[N], v[N]; unsigned face[N], geometry[N], instance[2][N];
+        } rays;
+        alignas(64) int valid[N];
+        auto aim = [&](int lane, const wp::vec3& origin, const wp::vec3& direction, float far) {
+            for (int axis = 0; axis < 3; ++axis) {
+                rays.origin[axis][lane] = origin[axis];
+                rays.direction[axis][lane] = direction[axis];
+            }
+            rays.near[lane] = 0.0f; rays.time[lane] = 0.0f; rays.far[lane] = far; rays.mask[lane] = 0xffffffffu;
+            rays.id[lane] = lane; rays.flags[lane] = 0u; rays.geometry[lane] = rays.face[lane] = 0xffffffffu;
+            rays.instance[0][lane] = rays.instance[1][lane] = 0xffffffffu;
+        };
+        auto ask = [&](int flags, void* context, void* filter) {
+            struct { int flags, features; void* context; void* filter; void* intersect; } arguments;
+            arguments.flags = flags; arguments.features = -1; arguments.context = context;
+            arguments.filter = filter; arguments.intersect = 0;
+            ((void (*)(const int*, void*, void*, void*))query)(valid, (void*)scene, &rays, &arguments);
+        };
+"""
+"""Rays side by side in packets of 8 or 16, whichever the processor takes at once."""
+FACING_HITS = (
+    PACKET
     + """
-    struct Seen { unsigned instances[8]; float middle, away, u, v; unsigned face; } seen;
-    for (int i = 0; i < 8; ++i)
-        seen.instances[i] = 0xffffffffu;
-    seen.middle = 0.5f * far; seen.away = 1e38f; seen.u = seen.v = 0.0f; seen.face = 0xffffffffu;
-    struct Asked { int* valid; void* user; Seen* seen; Ray* ray; float* hit; unsigned count; };
-    struct Arguments { int flags, features; void* context; void (*filter)(const Asked*); void* intersect; } arguments;
-    arguments.flags = 2; arguments.features = -1; arguments.context = &seen; arguments.intersect = 0;
-    arguments.filter = [](const Asked* asked) {
-        float* hit = asked->hit;
-        float* along = asked->ray->direction;
-        Seen* seen = asked->seen;
-        unsigned face = ((unsigned*)hit)[5];
-        if (hit[0] * along[0] + hit[1] * along[1] + hit[2] * along[2] >= 0.0f) {
-            asked->valid[0] = 0;
-            return;
+        struct Seen : Context { float middle, away[N], u[N], v[N]; unsigned face[N]; } seen;
+        for (int i = 0; i < 8; ++i)
+            seen.instances[i] = 0xffffffffu;
+        seen.middle = cage;
+        int first = packet * N, last = first + N < count ? first + N : count;
+        for (int lane = 0; lane < N; ++lane) {
+            int row = first + lane < last ? first + lane : last - 1;
+            wp::vec3 out = outward.data[row];
+            valid[lane] = first + lane < last && wp::dot(out, out) > 0.0f ? -1 : 0;
+            aim(lane, wp::add(points.data[row], wp::mul(out, cage)), wp::mul(out, -1.0f), 2.0f * cage);
+            seen.away[lane] = 1e38f; seen.face[lane] = 0xffffffffu;
         }
-        float passed = asked->ray->far - seen->middle;
-        float away = passed < 0.0f ? -passed : passed;
-        if (away < seen->away || (away == seen->away && face < seen->face)) {
-            seen->away = away; seen->u = hit[3]; seen->v = hit[4]; seen->face = face;
-        }
-        if (passed < 0.0f)
-            asked->valid[0] = 0;
-    };
-    ((void (*)(void*, void*, void*))query)((void*)scene, &ray, &arguments);
-    if (seen.face == 0xffffffffu)
-        return;
-    float u = seen.u, v = seen.v;
-    faces.data[row] = (int)seen.face;
-    distances.data[row] = seen.away;
+        struct Asked { int* valid; void* user; Seen* seen; float* rays; float* hits; unsigned count; };
+        void (*filter)(const Asked*) = [](const Asked* asked) {
+            unsigned step = asked->count;
+            Seen* seen = asked->seen;
+            for (unsigned i = 0; i < step; ++i) {
+                if (asked->valid[i] == 0)
+                    continue;
+                float* ray = asked->rays + i;
+                float* hit = asked->hits + i;
+                float facing = hit[0] * ray[4 * step] + hit[step] * ray[5 * step] + hit[2 * step] * ray[6 * step];
+                if (!(facing < 0.0f)) {
+                    asked->valid[i] = 0;
+                    continue;
+                }
+                unsigned lane = ((unsigned*)ray)[10 * step], face = ((unsigned*)hit)[5 * step];
+                float passed = ray[8 * step] - seen->middle;
+                float away = passed < 0.0f ? -passed : passed;
+                if (away < seen->away[lane] || (away == seen->away[lane] && face < seen->face[lane])) {
+                    seen->away[lane] = away; seen->face[lane] = face;
+                    seen->u[lane] = hit[3 * step]; seen->v[lane] = hit[4 * step];
+                }
+                if (passed < 0.0f)
+                    asked->valid[i] = 0;
+            }
+        };
+        ask(2 | 1 << 16, &seen, (void*)filter);
+        for (int row = first; row < last; ++row) {
+            int lane = row - first;
+            if (seen.face[lane] == 0xffffffffu)
+                continue;
+            float u = seen.u[lane], v = seen.v[lane];
+            faces.data[row] = (int)seen.face[lane];
+            distances.data[row] = seen.away[lane];
 """
     + WRITE
+    + """
+        }
+    };
+    if (wide)
+        cast(Sixteen());
+    else
+        cast(Eight());
+"""
+)
+SHARE_SEEN = (
+    PACKET
+    + """
+        Context context;
+        for (int i = 0; i < 8; ++i)
+            context.instances[i] = 0xffffffffu;
+        for (int start = 0; start < samples; start += N) {
+            for (int lane = 0; lane < N; ++lane) {
+                int sample = start + lane < samples ? start + lane : samples - 1;
+                wp::vec3 direction = wp::mul(frame, sets.data[first + sample]);
+                valid[lane] = start + lane < samples && wp::dot(direction, flat) > 1.0e-3f ? -1 : 0;
+                above += valid[lane] != 0;
+                aim(lane, origin, direction, reach);
+            }
+            ask(0, &context, 0);
+            for (int lane = 0; lane < N; ++lane)
+                seen += valid[lane] != 0 && !(rays.far[lane] < 0.0f);
+        }
+    };
+    if (wide)
+        cast(Sixteen());
+    else
+        cast(Eight());
+    return above > 0 ? (float)seen / (float)above : 1.0f;
+"""
 )
 
 
@@ -103,18 +180,35 @@ def first_hit(
 ): ...
 
 
-@wp.func_native(FACING_HIT)
-def facing_hit(
+@wp.func_native(FACING_HITS)
+def packet_of_facing_hits(
     query: wp.uint64,
     scene: wp.uint64,
-    row: int,
-    origin: wp.vec3,
-    direction: wp.vec3,
-    far: float,
+    wide: int,
+    packet: int,
+    count: int,
+    cage: float,
+    points: wp.array(dtype=wp.vec3),
+    outward: wp.array(dtype=wp.vec3),
     faces: wp.array(dtype=wp.int32),
     weights: wp.array(dtype=wp.vec3),
     distances: wp.array(dtype=wp.float32),
 ): ...
+
+
+@wp.func_native("int above = 0, seen = 0;" + SHARE_SEEN)
+def share_seen(
+    query: wp.uint64,
+    scene: wp.uint64,
+    wide: int,
+    reach: float,
+    samples: int,
+    first: int,
+    sets: wp.array(dtype=wp.vec3),
+    origin: wp.vec3,
+    frame: wp.mat33,
+    flat: wp.vec3,
+) -> float: ...
 
 
 @wp.func_native(IS_OCCLUDED)
@@ -160,6 +254,7 @@ def occluded(
 def facing_hits(
     query: wp.uint64,
     scene: wp.uint64,
+    wide: int,
     cage: float,
     points: wp.array(dtype=wp.vec3),
     outward: wp.array(dtype=wp.vec3),
@@ -169,19 +264,19 @@ def facing_hits(
 ):
     """Of the triangles that face outward the one nearest to each point, within the cage to either side.
 
-    One traversal from the cage inwards: a filter passes what faces away, remembers what lies outside the point, and
-    lets the ray end at the first triangle inside it.
+    One traversal from the cage inwards, in packets of neighbours: a filter passes what faces away, remembers what lies
+    outside the point, and lets the ray end at the first triangle inside it. Points whose direction is zero have none.
     """
-    row = wp.tid()
-    out = usable_direction(points[row], outward[row])
-    if wp.length_sq(out) > 0.0:
-        facing_hit(query, scene, row, points[row] + out * cage, -out, 2.0 * cage, faces, weights, distances)
+    packet = wp.tid()
+    count = points.shape[0]
+    packet_of_facing_hits(query, scene, wide, packet, count, cage, points, outward, faces, weights, distances)
 
 
 @wp.kernel
 def openness(
     query: wp.uint64,
     scene: wp.uint64,
+    wide: int,
     reach: float,
     start: float,
     samples: int,
@@ -193,18 +288,9 @@ def openness(
     chosen: wp.array(dtype=wp.int32),
     result: wp.array(dtype=wp.float32),
 ):
-    """Share of the directions above the face that meet nothing within reach."""
+    """Share of the directions above the face that meet nothing within reach, in packets from one point."""
     row = wp.tid()
     frame = turned_frame(normals[row], turns[row])
     flat = face_normals[row]
     origin = points[row] + flat * start
-    seen, valid = int(0), int(0)
-    for sample in range(samples):
-        direction = frame * sets[chosen[row] * samples + sample]
-        if wp.dot(direction, flat) > 1.0e-3:
-            valid += 1
-            if not is_occluded(query, scene, origin, direction, reach):
-                seen += 1
-    result[row] = 1.0
-    if valid > 0:
-        result[row] = float(seen) / float(valid)
+    result[row] = share_seen(query, scene, wide, reach, samples, chosen[row] * samples, sets, origin, frame, flat)

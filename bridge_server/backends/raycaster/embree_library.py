@@ -19,12 +19,16 @@ from bridge_server.errors import BackendUnavailable
 
 TRIANGLES, INDEX_BUFFER, VERTEX_BUFFER, UINT3, FLOAT3, ROBUST = 0, 0, 1, 0x5003, 0x9003, 4
 """Values of ``RTCGeometryType``, ``RTCBufferType``, ``RTCFormat`` and ``RTCSceneFlags`` (Embree 4)."""
+NATIVE_PACKETS_OF_16 = 34
+"""``RTC_DEVICE_PROPERTY_NATIVE_RAY16_SUPPORTED``."""
+PACKET_QUERIES = ("rtcIntersect", "rtcOccluded")
 PLACES = ("../embreex.libs", ".dylibs", "../embreex.libs/..", ".")
 """Where wheels keep shared libraries, seen from the package: Linux, macOS, Windows."""
 PATTERNS = ("libembree4*.so*", "libembree4*.dylib", "embree4*.dll")
 SIGNATURES: dict[str, tuple[list[type], type | None]] = {
     "rtcNewDevice": ([ctypes.c_char_p], ctypes.c_void_p),
     "rtcGetDeviceError": ([ctypes.c_void_p], ctypes.c_int),
+    "rtcGetDeviceProperty": ([ctypes.c_void_p, ctypes.c_int], ctypes.c_ssize_t),
     "rtcNewScene": ([ctypes.c_void_p], ctypes.c_void_p),
     "rtcSetSceneFlags": ([ctypes.c_void_p, ctypes.c_int], None),
     "rtcCommitScene": ([ctypes.c_void_p], None),
@@ -60,6 +64,12 @@ class Embree:
     """Address of ``rtcIntersect1``."""
     occluded: int
     """Address of ``rtcOccluded1``."""
+    wide: bool
+    """Whether packets have 16 rays, not 8."""
+    intersect_packet: int
+    """Address of ``rtcIntersect16`` or ``rtcIntersect8``."""
+    occluded_packet: int
+    """Address of ``rtcOccluded16`` or ``rtcOccluded8``."""
 
     def scene(
         self, positions_m: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]
@@ -115,14 +125,23 @@ def embree() -> Embree:
         for name, (takes, gives) in SIGNATURES.items():
             function = getattr(library, name)
             function.argtypes, function.restype = takes, gives
-        intersect, occluded = (
-            ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in ("rtcIntersect1", "rtcOccluded1")
-        )
+        device = library.rtcNewDevice(None)
+        wide = bool(device) and bool(library.rtcGetDeviceProperty(device, NATIVE_PACKETS_OF_16))
+        names = ("rtcIntersect1", "rtcOccluded1", *((f"{name}{16 if wide else 8}") for name in PACKET_QUERIES))
+        addresses = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names]
     except (OSError, AttributeError) as error:
         raise BackendUnavailable(
             f"{path.name} cannot be loaded: {error}.", subject="ray caster", remedy="Choose the ray caster warp."
         ) from error
-    device = library.rtcNewDevice(None)
-    if not device or not intersect or not occluded:
+    if not device or not all(addresses):
         raise BackendUnavailable("Embree does not start.", subject="ray caster", remedy="Choose the ray caster warp.")
-    return Embree(library=library, device=device, intersect=intersect, occluded=occluded)
+    intersect, occluded, intersect_packet, occluded_packet = addresses
+    return Embree(
+        library=library,
+        device=device,
+        intersect=intersect,
+        occluded=occluded,
+        wide=wide,
+        intersect_packet=intersect_packet,
+        occluded_packet=occluded_packet,
+    )

@@ -28,9 +28,14 @@ class Launcher:
         first: tuple[object, ...],
         rows: tuple[np.ndarray, ...],
         outputs: tuple[np.ndarray, ...],
+        *,
         block: int = BLOCK,
+        packet: int = 1,
     ) -> None:
-        """Run a kernel over all rows. ``first`` are its leading arguments; ``outputs`` are written in place."""
+        """Run a kernel over all rows. ``first`` are its leading arguments; ``outputs`` are written in place.
+
+        Each thread of the kernel takes ``packet`` rows.
+        """
         wp, kernel, count = self.kernels.wp, getattr(self.kernels, name), len(outputs[0])
         lent = [np.ascontiguousarray(array) for array in rows]
         if self.device.is_cpu:
@@ -39,14 +44,14 @@ class Launcher:
             def launch(part: slice) -> None:
                 inputs = [on_device(wp, array[part], self.device) for array in lent]
                 results = [on_device(wp, array[part], self.device) for array in outputs]
-                size = part.stop - part.start
+                size = -(-(part.stop - part.start) // packet)
                 wp.launch(kernel, dim=size, inputs=[*whole, *inputs], outputs=results, device=self.device)
 
             over_blocks(launch, count, block)
             return
         whole = [on_device(wp, item, self.device) if isinstance(item, np.ndarray) else item for item in first]
         sent, there = ([on_device(wp, array, self.device) for array in group] for group in (lent, outputs))
-        wp.launch(kernel, dim=count, inputs=[*whole, *sent], outputs=there, device=self.device)
+        wp.launch(kernel, dim=-(-count // packet), inputs=[*whole, *sent], outputs=there, device=self.device)
         for array, result in zip(outputs, there, strict=True):
             array[...] = result.numpy().reshape(array.shape)
 
@@ -59,13 +64,19 @@ def on_device(wp: ModuleType, array: np.ndarray, device: Any) -> Any:
 
 
 def hits_of(
-    launch: Launcher, name: str, first: tuple[object, ...], rows: tuple[Float32[np.ndarray, "rays 3"], ...]
+    launch: Launcher,
+    name: str,
+    first: tuple[object, ...],
+    rows: tuple[Float32[np.ndarray, "rays 3"], ...],
+    packet: int = 1,
 ) -> RayHits:
     """What a kernel finds that writes a face, the weights of its corners and a distance for each row."""
     count = len(rows[0])
     faces = np.full(count, -1, np.int32)
     weights, distances = np.zeros((count, 3), np.float32), np.full(count, np.inf, np.float32)
-    launch(name, first, tuple(np.asarray(array, np.float32) for array in rows), (faces, weights, distances))
+    launch(
+        name, first, tuple(np.asarray(array, np.float32) for array in rows), (faces, weights, distances), packet=packet
+    )
     return RayHits(faces=faces, barycentrics=weights, distances_m=distances)
 
 
@@ -91,6 +102,6 @@ def openness_of(
         (*asked, samples, np.ascontiguousarray(sets.reshape(-1, 3))),
         (lookouts.points_m, lookouts.normals, lookouts.face_normals, turns, chosen),
         (result,),
-        max(RAYS_A_BLOCK // samples, 1),
+        block=max(RAYS_A_BLOCK // samples, 1),
     )
     return result
