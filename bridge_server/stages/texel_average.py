@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from bridge_server.backends.texels.base import texel_kernels
+from bridge_server.backends.texels.base import Places, texel_kernels
 from bridge_server.blocks import BLOCK, over_blocks
 from bridge_server.run import Run
 from bridge_server.values.texture import TexelHits
@@ -51,6 +51,8 @@ def interpolated(
     weights: Float32[np.ndarray, "texels 2"],
 ) -> Float32[np.ndarray, "texels channels"]:
     """Values at places, from the values at the corners of every face."""
+    if corners.shape[2] == 3 and corners.dtype == np.float32:
+        return texel_kernels().interpolated(corners, Places(faces=faces, weights=weights))
     chosen = corners[faces]
     first = chosen[:, 0]
     return first + weights[:, :1] * (chosen[:, 1] - first) + weights[:, 1:] * (chosen[:, 2] - first)
