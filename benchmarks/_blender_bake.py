@@ -43,6 +43,8 @@ def prepare(meshes: dict[str, np.ndarray]) -> None:
     upward = meshes["corner_uvs"].reshape(-1, 2) * [1, -1] + [0, 1]
     layer.data.foreach_set("uv", upward.astype(np.float32).ravel())
     low.data.normals_split_custom_set(meshes["corner_normals"].reshape(-1, 3).tolist())
+    high.data.normals_split_custom_set(meshes["high_corner_normals"].reshape(-1, 3).tolist())
+    glowing(high, meshes["high_colors"])
     low.data.materials.append(bpy.data.materials.new("target"))
     low.data.materials[0].use_nodes = True
     settings = scene.render.bake
@@ -52,6 +54,23 @@ def prepare(meshes: dict[str, np.ndarray]) -> None:
     high.select_set(True)
     low.select_set(True)
     bpy.context.view_layer.objects.active = low
+
+
+def glowing(high: object, colors: np.ndarray) -> None:
+    """Give the high poly a material that gives off its vertex colours, so that the bake of emission holds them."""
+    attribute = high.data.color_attributes.new("color", "FLOAT_COLOR", "POINT")
+    padded = np.concatenate([colors, np.ones((len(colors), 1))], axis=1)
+    attribute.data.foreach_set("color", padded.astype(np.float32).ravel())
+    material = bpy.data.materials.new("colors")
+    material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    source, light = tree.nodes.new("ShaderNodeVertexColor"), tree.nodes.new("ShaderNodeEmission")
+    source.layer_name = "color"
+    out = tree.nodes.new("ShaderNodeOutputMaterial")
+    tree.links.new(source.outputs["Color"], light.inputs["Color"])
+    tree.links.new(light.outputs["Emission"], out.inputs["Surface"])
+    high.data.materials.append(material)
 
 
 def added(name: str, positions: np.ndarray, faces: np.ndarray) -> object:
