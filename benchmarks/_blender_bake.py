@@ -44,21 +44,24 @@ def prepare(meshes: dict[str, np.ndarray]) -> None:
     layer.data.foreach_set("uv", upward.astype(np.float32).ravel())
     low.data.normals_split_custom_set(meshes["corner_normals"].reshape(-1, 3).tolist())
     high.data.normals_split_custom_set(meshes["high_corner_normals"].reshape(-1, 3).tolist())
-    glowing(high, meshes["high_colors"])
+    glowing(high, meshes["high_colors"][meshes["high_faces"]].reshape(-1, 3))
     low.data.materials.append(bpy.data.materials.new("target"))
     low.data.materials[0].use_nodes = True
     settings = scene.render.bake
     settings.use_selected_to_active, settings.use_clear, settings.margin = True, True, 0
-    settings.cage_extrusion = float(meshes["cage_m"])
-    settings.max_ray_distance = 2.0 * float(meshes["cage_m"])
+    cage = added("cage", meshes["cage_positions"], meshes["low_faces"])
+    settings.use_cage, settings.cage_object = True, cage
     high.select_set(True)
     low.select_set(True)
     bpy.context.view_layer.objects.active = low
 
 
 def glowing(high: object, colors: np.ndarray) -> None:
-    """Give the high poly a material that gives off its vertex colours, so that the bake of emission holds them."""
-    attribute = high.data.color_attributes.new("color", "FLOAT_COLOR", "POINT")
+    """Give the high poly a material that gives off the colours of its corners, so that the bake of emission holds them.
+
+    Colours at vertices bake black: Blender 4.5 does not hand them to the bake.
+    """
+    attribute = high.data.color_attributes.new("color", "FLOAT_COLOR", "CORNER")
     padded = np.concatenate([colors, np.ones((len(colors), 1))], axis=1)
     attribute.data.foreach_set("color", padded.astype(np.float32).ravel())
     material = bpy.data.materials.new("colors")

@@ -28,6 +28,7 @@ from bridge_server.stages.bake_albedo import BakeAlbedo, srgb_bytes
 from bridge_server.stages.bake_ao import BakeAo
 from bridge_server.stages.bake_normal import BakeNormal
 from bridge_server.stages.trace import Trace
+from bridge_server.values.mesh import vertex_normals
 
 ROUNDS = 2
 """Of which the best counts, ours and Blender's in turn."""
@@ -93,18 +94,18 @@ class Blender:
 def written(scene: Scene, path: Path) -> Path:
     """The meshes as Blender is to have them: vertices welded, normals and UVs at corners."""
     low, high = scene.low, scene.high
-    first = np.unique(low.welded, return_index=True)[1]
+    welded = low.welded_mesh()
     np.savez(
         path,
         high_positions=high.mesh.positions_m,
         high_faces=high.mesh.faces,
         high_corner_normals=truth.detail_normals(high.mesh),
         high_colors=high.field.base_color,
-        low_positions=low.positions_m[first],
+        low_positions=welded.positions_m,
         low_faces=low.welded[low.faces],
         corner_uvs=low.uvs[low.faces],
         corner_normals=low.normals[low.faces],
-        cage_m=scene.cage_m,
+        cage_positions=welded.positions_m + vertex_normals(welded) * np.float32(scene.cage_m),
         reach_m=scene.reach_m,
     )
     return path

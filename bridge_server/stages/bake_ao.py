@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from bridge_server.backends.raycaster.base import Raycaster
-from bridge_server.backends.texels.base import Places, texel_kernels
+from bridge_server.backends.texels.base import Places, SurfaceMap, texel_kernels
 from bridge_server.blocks import over_blocks
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.corner_normals import unit_face_normals
 from bridge_server.stages.gutter import gutter_of, texel_of
 from bridge_server.stages.occlusion import Hemisphere, hemisphere_sets, openness
-from bridge_server.stages.occlusion_smoothing import SurfaceMap, denoised, enlarged
+from bridge_server.stages.occlusion_smoothing import denoised, enlarged
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.mesh import HighPoly, Mesh, UnwrappedMesh, vertex_normals
 from bridge_server.values.texture import AoMap, TexelHits

@@ -49,6 +49,7 @@ KERNEL_FILES = (
     "bridge_server/backends/raycaster/warp_kernels.py",
     "bridge_server/backends/texels/cover_kernels.py",
     "bridge_server/backends/texels/kernels.py",
+    "bridge_server/backends/texels/surface_kernels.py",
 )
 """Kernels are decorated functions, so these modules need Warp to exist; they are themselves imported when used."""
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}

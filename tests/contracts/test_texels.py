@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bridge_server.backends.texels.base import TEXELS, Atlas, Cells, Places, TexelKernels
+from bridge_server.backends.texels.base import TEXELS, Atlas, Cells, Places, SurfaceMap, TexelKernels
 
 PLAIN = TEXELS.load("plain")
 
@@ -110,3 +110,38 @@ def test_nearest_covered(texels: TexelKernels, share: float) -> None:
     rows, columns = np.indices(covered.shape)
     np.testing.assert_allclose(np.hypot(source // 97 - rows, source % 97 - columns), away, atol=1e-4)
     np.testing.assert_allclose(away, PLAIN.nearest_covered(covered)[1], atol=1e-4)
+
+
+def surface(size: int, seed: int) -> SurfaceMap:
+    """A bent sheet in two charts with a hole."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.indices((size, size)) / size
+    charts = np.where(columns < 0.6, 0, 1).astype(np.int32)
+    charts[size // 4 : size // 2, size // 8 : size // 3] = -1
+    points = np.stack([columns, 0.2 * np.sin(7 * rows), rows], axis=2) + random.normal(size=(size, size, 3)) * 0.003
+    normals = np.stack([0.3 * columns, np.ones_like(rows), -1.4 * np.cos(7 * rows)], axis=2)
+    normals /= np.linalg.norm(normals, axis=2, keepdims=True)
+    return SurfaceMap(
+        charts=charts,
+        points_m=points.astype(np.float32),
+        normals=normals.astype(np.float32),
+        texel_m=1.0 / size,
+    )
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_smoothing(texels: TexelKernels, step: int) -> None:
+    values = np.random.default_rng(8).uniform(0.4, 0.6, size=(48, 48)).astype(np.float32)
+    found = texels.smoothed(values, surface(48, 9), step, slice(8, 40))
+    np.testing.assert_allclose(found, PLAIN.smoothed(values, surface(48, 9), step, slice(8, 40)), atol=2e-5)
+    assert found.std() < 0.7 * values.std()
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_enlarging(texels: TexelKernels, factor: int) -> None:
+    values = np.random.default_rng(8).uniform(size=(16, 16)).astype(np.float32)
+    small, large, rows = surface(16, 9), surface(16 * factor, 9), slice(3, 30)
+    found = texels.enlarged(values, small, large, factor, rows)
+    np.testing.assert_allclose(found, PLAIN.enlarged(values, small, large, factor, rows), atol=1e-5)
+    assert np.isnan(found).any()
+    assert np.isfinite(found).mean() > 0.8

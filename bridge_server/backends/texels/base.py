@@ -15,6 +15,13 @@ INSET_PX = 0.1
 ON_EDGE = 1e-4
 """Below this weight of a corner a place counts as lying on the edge across from it."""
 
+PLANE_SHARPNESS = 1.0
+"""Texels whose centre lies off the plane of the middle one by this many texel widths weigh a third."""
+VALUE_SPREAD = 0.25
+"""Difference of openness at which the weight falls to a third: keeps contact shadows."""
+NORMAL_POWER = 16
+"""The weight of a texel that faces elsewhere is this power of the cosine."""
+
 Watch = Callable[[float], None]
 """Told the share that is done; may raise to stop."""
 
@@ -53,6 +60,17 @@ class Places:
 
     faces: Int32[np.ndarray, "places"]
     weights: Float32[np.ndarray, "places 2"]
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceMap:
+    """The surface at each texel; charts are -1 where there is none."""
+
+    charts: Int32[np.ndarray, "size size"]
+    points_m: Float32[np.ndarray, "size size 3"]
+    normals: Float32[np.ndarray, "size size 3"]
+    texel_m: float
+    """Width of a texel on the surface."""
 
 
 class TexelKernels(Protocol):
@@ -103,6 +121,29 @@ class TexelKernels(Protocol):
 
     def unit_words(self, vectors: Float32[np.ndarray, "texels 3"]) -> UInt16[np.ndarray, "texels 3"]:
         """Directions as 16 bits a component, -1 as 0 and 1 as 65535; +Z where there is none."""
+
+    def smoothed(
+        self, values: Float32[np.ndarray, "size size"], surface: SurfaceMap, step: int, rows: slice
+    ) -> Float32[np.ndarray, "rows size"]:
+        """Some rows after one round of an edge-avoiding à-trous filter (Dammertz et al. 2010).
+
+        The kernel is 5 x 5 with ``step`` texels between its taps. Texels of another chart, off the plane of the middle
+        one, facing elsewhere or of another value weigh less or nothing.
+        """
+
+    def enlarged(
+        self,
+        values: Float32[np.ndarray, "small small"],
+        small: SurfaceMap,
+        large: SurfaceMap,
+        factor: int,
+        rows: slice,
+    ) -> Float32[np.ndarray, "rows size"]:
+        """Some rows of a map that is larger by a factor, by joint bilateral upsampling (Kopf et al. 2007).
+
+        The four coarse texels around weigh by their nearness and facing, if they are of the same chart. NaN where no
+        chart is, or none of the four is of it.
+        """
 
     def nearest_covered(
         self, covered: Bool[np.ndarray, "size size"]

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float32, Int32, Int64, UInt16
 
 from bridge_server.backends.raycaster.warp import start_warp, warp_availability
 from bridge_server.backends.table import Availability
-from bridge_server.backends.texels.base import Atlas, Cells, Places, Watch
+from bridge_server.backends.texels.base import Atlas, Cells, Places, SurfaceMap, Watch
 from bridge_server.blocks import BLOCK, over_blocks
 from bridge_server.values.texel_grid import snapped
 
@@ -120,6 +120,33 @@ class CompiledTexels:
         over_blocks(encode, len(vectors), BLOCK)
         return words
 
+    def smoothed(
+        self, values: Float32[np.ndarray, "size size"], surface: SurfaceMap, step: int, rows: slice
+    ) -> Float32[np.ndarray, "rows size"]:
+        """A texel at a time."""
+        size = len(values)
+        result = np.empty((rows.stop - rows.start, size), np.float32)
+        place = (size, rows.start, step, surface.texel_m)
+        tables = (surface.charts.reshape(-1), surface.points_m.reshape(-1, 3), surface.normals.reshape(-1, 3))
+        self._launch("smooth", result.size, *place, *tables, values.reshape(-1), result.reshape(-1))
+        return result
+
+    def enlarged(
+        self,
+        values: Float32[np.ndarray, "small small"],
+        small: SurfaceMap,
+        large: SurfaceMap,
+        factor: int,
+        rows: slice,
+    ) -> Float32[np.ndarray, "rows size"]:
+        """A texel at a time."""
+        size = len(large.charts)
+        result = np.empty((rows.stop - rows.start, size), np.float32)
+        place = (size, rows.start, len(values), factor)
+        tables = [part for one in (large, small) for part in (one.charts.reshape(-1), one.normals.reshape(-1, 3))]
+        self._launch("enlarge", result.size, *place, *tables, values.reshape(-1), result.reshape(-1))
+        return result
+
     def nearest_covered(
         self, covered: Bool[np.ndarray, "size size"]
     ) -> tuple[Int64[np.ndarray, "size size"], Float32[np.ndarray, "size size"]]:
@@ -207,8 +234,9 @@ def _lent(wp: ModuleType, array: np.ndarray) -> Any:
 def load_kernels() -> tuple[ModuleType, ...]:
     """The modules of kernels, compiled if they have to be."""
     wp = start_warp()
-    from bridge_server.backends.texels import cover_kernels, kernels
+    from bridge_server.backends.texels import cover_kernels, kernels, surface_kernels
 
-    for module in (cover_kernels, kernels):
+    modules = (cover_kernels, kernels, surface_kernels)
+    for module in modules:
         wp.load_module(module, device="cpu")
-    return cover_kernels, kernels
+    return modules

@@ -4,7 +4,18 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt16
 
 from bridge_server.backends.table import Availability
-from bridge_server.backends.texels.base import INSET_PX, ON_EDGE, Atlas, Cells, Places, Watch
+from bridge_server.backends.texels.base import (
+    INSET_PX,
+    NORMAL_POWER,
+    ON_EDGE,
+    PLANE_SHARPNESS,
+    VALUE_SPREAD,
+    Atlas,
+    Cells,
+    Places,
+    SurfaceMap,
+    Watch,
+)
 from bridge_server.values.directions import in_tangent_space
 from bridge_server.values.texel_grid import Covered, cover_centers, gathered, touched_texels, weights_at_centers
 
@@ -90,6 +101,47 @@ class PlainTexels:
         """Directions as 16 bits a component."""
         return np.rint((_unit_rows(vectors, FLAT, least=1e-6) * 0.5 + 0.5) * FULL).astype(np.uint16)
 
+    def smoothed(
+        self, values: Float32[np.ndarray, "size size"], surface: SurfaceMap, step: int, rows: slice
+    ) -> Float32[np.ndarray, "rows size"]:
+        """All rows at once, of which the wanted ones are kept."""
+        kernel = np.array([1.0, 4.0, 6.0, 4.0, 1.0], np.float32) / 16.0
+        sums, total = np.zeros_like(values), np.zeros_like(values)
+        for row in range(-2, 3):
+            for column in range(-2, 3):
+                mine, other, weight = _neighbours(values, surface, (row * step, column * step))
+                weight *= kernel[row + 2] * kernel[column + 2]
+                sums[mine] += weight * values[other]
+                total[mine] += weight
+        return np.where(total > 0.0, sums / np.maximum(total, 1e-12), values)[rows]
+
+    def enlarged(
+        self,
+        values: Float32[np.ndarray, "small small"],
+        small: SurfaceMap,
+        large: SurfaceMap,
+        factor: int,
+        rows: slice,
+    ) -> Float32[np.ndarray, "rows size"]:
+        """The four coarse texels in turn."""
+        row, column = np.nonzero(large.charts[rows] >= 0)
+        place = row + rows.start, column
+        y, x = (place[0] + 0.5) / factor - 0.5, (place[1] + 0.5) / factor - 0.5
+        top, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
+        sums, total = np.zeros(len(row)), np.zeros(len(row))
+        for down in (0, 1):
+            for right in (0, 1):
+                near = np.clip(top + down, 0, len(values) - 1), np.clip(left + right, 0, len(values) - 1)
+                across = np.where(down, y - top, 1 - y + top) * np.where(right, x - left, 1 - x + left)
+                facing = np.maximum(np.einsum("ij,ij->i", large.normals[place], small.normals[near]), 0.0)
+                weight = (across + 1e-3) * (facing**NORMAL_POWER + 1e-4)
+                weight *= small.charts[near] == large.charts[place]
+                sums += weight * values[near]
+                total += weight
+        result = np.full(large.charts[rows].shape, np.nan, np.float32)
+        result[row, column] = np.where(total > 0.0, sums / np.where(total > 0.0, total, 1.0), np.nan)
+        return result
+
     def nearest_covered(
         self, covered: Bool[np.ndarray, "size size"]
     ) -> tuple[Int64[np.ndarray, "size size"], Float32[np.ndarray, "size size"]]:
@@ -151,3 +203,26 @@ def _unit_rows(
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.maximum(length, least)
     return np.where(length > least, unit, np.array(otherwise, np.float32)).astype(np.float32)
+
+
+def _neighbours(
+    values: Float32[np.ndarray, "size size"], surface: SurfaceMap, offset: tuple[int, int]
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Texels, their neighbours of the same chart at one offset, and how much these weigh."""
+    here, there = _shifted(len(values), offset)
+    rows, columns = np.nonzero((surface.charts[here] == surface.charts[there]) & (surface.charts[here] >= 0))
+    mine = (rows + here[0].start, columns + here[1].start)
+    other = (rows + there[0].start, columns + there[1].start)
+    normal = surface.normals[mine]
+    off_plane = np.einsum("ij,ij->i", surface.points_m[other] - surface.points_m[mine], normal)
+    facing = np.maximum(np.einsum("ij,ij->i", normal, surface.normals[other]), 0.0)
+    change = (values[other] - values[mine]) / VALUE_SPREAD
+    far = off_plane / (PLANE_SHARPNESS * max(surface.texel_m, 1e-12) * max(abs(offset[0]), abs(offset[1]), 1))
+    return mine, other, (facing**NORMAL_POWER * np.exp(-(far**2) - change**2)).astype(np.float32)
+
+
+def _shifted(size: int, offset: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Slices of a map and of the same map moved by the offset, where both exist."""
+    here = tuple(slice(max(0, -step), size - max(0, step)) for step in offset)
+    there = tuple(slice(max(0, step), size - max(0, -step)) for step in offset)
+    return (here[0], here[1]), (there[0], there[1])
