@@ -22,7 +22,7 @@ class BakeNormal(Stage):
 
     name: ClassVar[str] = "bake_normal"
     writes: ClassVar[str] = "normal"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     hard_edge_angle_deg: Annotated[float, Range(0, 180)] = 60.0
     """Edges of the high poly that turn by more than this are baked as edges; the rest is smooth."""

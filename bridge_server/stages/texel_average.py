@@ -19,7 +19,7 @@ def texel_means(
     run: Run,
     note: str,
     *,
-    block: int = BLOCK,
+    block: int = BLOCK * 2,
 ) -> Float32[np.ndarray, "size size channels"]:
     """Mean over the covered sub-texels of each texel; 0 where there is none.
 
@@ -40,7 +40,7 @@ def texel_means(
             values[start - first : stop - first] = evaluate(slice(start, stop))
         kernels.row_means(values, hits.index[first:last], means[rows], rows.start, fine)
 
-    height = max(min(block, BLOCK) * size // max(count, 1), 1)
+    height = max(block * size // max(count, 1), 1)
     over_blocks(work, size, height, partial(run.checkpoint, note=note))
     return means
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.backends.texels.base import Atlas, Places, texel_kernels
-from bridge_server.blocks import over_blocks
+from bridge_server.blocks import BLOCK, over_blocks
 from bridge_server.run import Run
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.stages.trace_rays import Target, measured_cage_m, places_on_high
@@ -66,7 +66,7 @@ class Trace(Stage):
             high_face[rows], by_ray[rows] = places.faces, places.by_ray
             high_weights[rows] = places.barycentrics[:, 1:]
 
-        over_blocks(trace, count, before=lambda share: run.checkpoint(0.2 + 0.8 * share, "tracing texels"))
+        over_blocks(trace, count, BLOCK * 2, lambda share: run.checkpoint(0.2 + 0.8 * share, "tracing texels"))
         return TexelHits(
             notices=_notices(by_ray, cage_m),
             resolution_px=self.resolution_px,

@@ -19,8 +19,10 @@ from bridge_server.errors import BackendUnavailable
 
 TRIANGLES, INDEX_BUFFER, VERTEX_BUFFER, UINT3, FLOAT3, ROBUST = 0, 0, 1, 0x5003, 0x9003, 4
 """Values of ``RTCGeometryType``, ``RTCBufferType``, ``RTCFormat`` and ``RTCSceneFlags`` (Embree 4)."""
-NATIVE_PACKETS_OF_16 = 34
-"""``RTC_DEVICE_PROPERTY_NATIVE_RAY16_SUPPORTED``."""
+MAJOR_VERSION, NATIVE_PACKETS_OF_16 = 1, 34
+"""``RTC_DEVICE_PROPERTY_VERSION_MAJOR`` and ``RTC_DEVICE_PROPERTY_NATIVE_RAY16_SUPPORTED``."""
+EMBREE_MAJOR = 4
+"""What the layouts in ``embree_kernels`` belong to."""
 PACKET_QUERIES = ("rtcIntersect", "rtcOccluded")
 PLACES = ("../embreex.libs", ".dylibs", "../embreex.libs/..", ".")
 """Where wheels keep shared libraries, seen from the package: Linux, macOS, Windows."""
@@ -133,6 +135,13 @@ def embree() -> Embree:
         raise BackendUnavailable(
             f"{path.name} cannot be loaded: {error}.", subject="ray caster", remedy="Choose the ray caster warp."
         ) from error
+    major = library.rtcGetDeviceProperty(device, MAJOR_VERSION) if device else 0
+    if device and major != EMBREE_MAJOR:
+        raise BackendUnavailable(
+            f"{path.name} is Embree {major}, not {EMBREE_MAJOR}.",
+            subject="ray caster",
+            remedy='pip install "embreex>=4.4,<5", or choose the ray caster warp.',
+        )
     if not device or not all(addresses):
         raise BackendUnavailable("Embree does not start.", subject="ray caster", remedy="Choose the ray caster warp.")
     intersect, occluded, intersect_packet, occluded_packet = addresses

@@ -12,7 +12,9 @@ from bridge_server.blocks import BLOCK, over_blocks
 
 FAR = 1e18
 """Stands for no limit; its square still fits single precision."""
-RAYS_A_BLOCK = 1 << 16
+ROWS_A_BLOCK = BLOCK * 2
+RAYS_A_BLOCK = 1 << 20
+"""As large as the blocks of bakes, so that what one of their threads asks is answered in that thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Launcher:
         rows: tuple[np.ndarray, ...],
         outputs: tuple[np.ndarray, ...],
         *,
-        block: int = BLOCK,
+        block: int = ROWS_A_BLOCK,
         packet: int = 1,
     ) -> None:
         """Run a kernel over all rows. ``first`` are its leading arguments; ``outputs`` are written in place.

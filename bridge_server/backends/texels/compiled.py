@@ -21,7 +21,7 @@ from bridge_server.values.texel_grid import snapped
 NOBODY = np.int32(2**31 - 1)
 FARTHEST = np.uint64(2**64 - 1)
 CELLS_A_STRIP = 1 << 18
-LINES_A_BLOCK = 32
+LINES_A_BLOCK = 128
 
 
 class CompiledTexels:
@@ -117,7 +117,7 @@ class CompiledTexels:
         def encode(rows: slice) -> None:
             self._launch("unit_words", rows.stop - rows.start, vectors[rows], words[rows].reshape(-1))
 
-        over_blocks(encode, len(vectors), BLOCK)
+        over_blocks(encode, len(vectors), BLOCK * 8)
         return words
 
     def smoothed(

@@ -4,8 +4,6 @@
 
 import warp as wp
 
-from bridge_server.backends.texels.cover_kernels import floor_div
-
 wp.set_module_options({"enable_backward": False})
 
 
@@ -109,6 +107,15 @@ def unit_words(vectors: wp.array(dtype=wp.vec3), words: wp.array(dtype=wp.uint16
         words[3 * row + axis] = wp.uint16(wp.rint((unit[axis] * 0.5 + 0.5) * 65535.0))
 
 
+@wp.func
+def floor_half(value: int, by: int) -> int:
+    """Half of a quotient, towards minus infinity; the divisor is positive."""
+    result = value / (2 * by)
+    if value < 0 and result * 2 * by != value:
+        result = result - 1
+    return result
+
+
 @wp.kernel
 def nearest_in_line(size: int, covered: wp.array(dtype=wp.uint8), nearest: wp.array(dtype=wp.int32)):
     """For each place of a line the covered place of the same line that is nearest; -1 where none is."""
@@ -141,40 +148,44 @@ def nearest_over_lines(
     """The second half of the exact distance transform of Meijster, Roerdink and Hesselink (2000).
 
     ``in_column`` holds for each texel of some rows the nearest covered row in its column. ``sites`` and ``begins`` are
-    room for the lower envelope of the parabolas of a row.
+    room for the lower envelope of the parabolas of a row. A covered texel hides all that lies beyond it in its row, so
+    the envelope begins anew there. Whole numbers of 32 bits hold squares up to 16,384 texels.
     """
     row = wp.tid()
     line, y = row * size, first_row + row
-    top = int(-1)
+    begun, top = int(0), int(-1)
     for x in range(size):
         other = in_column[line + x]
         if other >= 0:
-            height = wp.int64(y - other) * wp.int64(y - other)
-            begin = int(0)
+            height = (y - other) * (y - other)
+            begin = int(begun)
             searching = bool(True)
             while searching:
                 searching = False
-                begin = 0
+                begin = begun
                 if top >= 0:
                     site = sites[line + top]
-                    low = wp.int64(y - in_column[line + site])
-                    low = low * low
-                    rise = wp.int64(x) * wp.int64(x) - wp.int64(site) * wp.int64(site) + height - low
-                    begin = int(floor_div(rise, wp.int64(2) * wp.int64(x - site))) + 1
+                    low = y - in_column[line + site]
+                    begin = floor_half(x * x - site * site + height - low * low, x - site) + 1
                     if begin <= begins[line + top]:
                         top = top - 1
                         searching = True
-            begin = wp.max(begin, 0)
+            begin = wp.max(begin, begun)
             if begin < size:
                 top = top + 1
                 sites[line + top] = x
                 begins[line + top] = begin
-    for back in range(size):
-        x = size - 1 - back
-        while top > 0 and begins[line + top] > x:
-            top = top - 1
-        site = sites[line + top]
-        other = in_column[line + site]
-        source[line + x] = wp.int64(other) * wp.int64(size) + wp.int64(site)
-        dx, dy = float(x - site), float(y - other)
-        away[line + x] = wp.sqrt(dx * dx + dy * dy)
+        if other == y or x == size - 1:
+            for back in range(x - begun + 1):
+                at = x - back
+                while top > 0 and begins[line + top] > at:
+                    top = top - 1
+                site = sites[line + top]
+                nearest = in_column[line + site]
+                source[line + at] = wp.int64(nearest * size + site)
+                dx, dy = float(at - site), float(y - nearest)
+                away[line + at] = wp.sqrt(dx * dx + dy * dy)
+            begun = x + 1
+            top = 0
+            sites[line] = x
+            begins[line] = x
