@@ -16,7 +16,7 @@ from bridge_server.stages.gutter import gutter_of, texel_of
 from bridge_server.stages.occlusion import Hemisphere, hemisphere_sets, openness
 from bridge_server.stages.occlusion_smoothing import denoised, enlarged
 from bridge_server.stages.stage import Range, Stage
-from bridge_server.values.mesh import HighPoly, Mesh, UnwrappedMesh, vertex_normals
+from bridge_server.values.mesh import HighPoly, Mesh, UnwrappedMesh
 from bridge_server.values.texture import AoMap, TexelHits
 
 RAYS_A_BLOCK = 1 << 20
@@ -52,7 +52,7 @@ class BakeAo(Stage):
         high = high_poly.mesh
         scene = raycaster.scene(high.positions_m, high.faces)
         run.checkpoint(0.03, "reading the surface")
-        normals = vertex_normals(high)[high.faces]
+        normals = texel_kernels().vertex_normals(high.positions_m, high.faces)[high.faces]
         large, rows = _surface(high_poly, normals, unwrapped, texel_hits, 1)
         run.checkpoint(0.07, "reading the surface")
         small, few = (

@@ -3,9 +3,10 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
+from bridge_server.backends.texels.base import texel_kernels
 from bridge_server.blocks import over_blocks
 from bridge_server.values.half_edges import corner_groups, opposite_half_edges
-from bridge_server.values.mesh import Mesh, face_cross_products, vertex_normals
+from bridge_server.values.mesh import Mesh, face_cross_products
 
 SMOOTH_DEG = 180.0
 """From this angle on no edge is hard."""
@@ -63,7 +64,7 @@ def _faces_that_may_turn(
 
 def corner_normals(mesh: Mesh, hard: Bool[np.ndarray, "half_edges"]) -> Float32[np.ndarray, "faces 3 3"]:
     """Angle-weighted normals, averaged around each vertex up to the hard edges; unit length."""
-    normals = vertex_normals(mesh)[mesh.faces]
+    normals = texel_kernels().vertex_normals(mesh.positions_m, mesh.faces)[mesh.faces]
     if not hard.any():
         return normals
     beside = np.zeros(len(mesh.positions_m), np.bool_)

@@ -79,6 +79,16 @@ def test_interpolation_and_tangent_space(texels: TexelKernels) -> None:
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
 
 
+def test_vertex_normals(texels: TexelKernels) -> None:
+    random = np.random.default_rng(2)
+    positions = random.normal(size=(200, 3)).astype(np.float32)
+    faces = random.integers(0, 199, size=(700, 3)).astype(np.int32)
+    faces[3] = 5
+    found = texels.vertex_normals(positions, faces)
+    np.testing.assert_allclose(found, PLAIN.vertex_normals(positions, faces), atol=1e-5)
+    assert found[199].tolist() == [0, 1, 0]
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_row_means(texels: TexelKernels, channels: int) -> None:
     random = np.random.default_rng(4)

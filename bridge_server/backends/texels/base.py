@@ -87,6 +87,11 @@ class TexelKernels(Protocol):
         Places on a border are moved inwards a little.
         """
 
+    def vertex_normals(
+        self, positions_m: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]
+    ) -> Float32[np.ndarray, "vertices 3"]:
+        """As ``values.mesh.vertex_normals``."""
+
     def interpolated(
         self, corners: Float32[np.ndarray, "faces 3 3"], places: Places, *, unit: bool = False
     ) -> Float32[np.ndarray, "places 3"]:

@@ -20,6 +20,7 @@ from bridge_server.values.texel_grid import snapped
 
 NOBODY = np.int32(2**31 - 1)
 FARTHEST = np.uint64(2**64 - 1)
+FACES_A_CHUNK = 1 << 20
 CELLS_A_STRIP = 1 << 18
 LINES_A_BLOCK = 128
 
@@ -67,6 +68,26 @@ class CompiledTexels:
             weights=np.concatenate([part.weights for part in parts]),
             coverage=np.concatenate([part.coverage for part in parts]),
         )
+
+    def vertex_normals(
+        self, positions_m: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]
+    ) -> Float32[np.ndarray, "vertices 3"]:
+        """Faces are weighed on all cores, then added up in one, a chunk at a time."""
+        sums = np.zeros((len(positions_m), 3))
+        for first in range(0, len(faces), FACES_A_CHUNK):
+            chunk = np.ascontiguousarray(faces[first : first + FACES_A_CHUNK])
+            weighted = np.empty((len(chunk) * 3, 3))
+
+            def weigh(rows: slice, chunk: np.ndarray = chunk, weighted: np.ndarray = weighted) -> None:
+                corners = slice(3 * rows.start, 3 * rows.stop)
+                count = rows.stop - rows.start
+                self._launch("weigh_normals", count, positions_m, chunk[rows].reshape(-1), weighted[corners])
+
+            over_blocks(weigh, len(chunk))
+            self._launch("add_up", len(weighted), chunk.reshape(-1), weighted, sums)
+        norm = np.sqrt(np.einsum("vi,vi->v", sums, sums))[:, None]
+        up = np.broadcast_to(np.array([0.0, 1.0, 0.0]), sums.shape)
+        return np.where(norm > 1e-30, sums / np.maximum(norm, 1e-30), up).astype(np.float32)
 
     def interpolated(
         self, corners: Float32[np.ndarray, "faces 3 3"], places: Places, *, unit: bool = False
@@ -226,8 +247,9 @@ def _row_bounds(atlas: Atlas) -> Float32[np.ndarray, "faces 2"]:
 def _lent(wp: ModuleType, array: np.ndarray) -> Any:
     """A Warp array over the same memory, or over a contiguous copy. Rows of 2 and 3 floats become vectors."""
     kinds = {"int32": wp.int32, "int64": wp.int64, "uint8": wp.uint8, "uint16": wp.uint16, "uint64": wp.uint64}
-    vectors = {2: wp.vec2, 3: wp.vec3}
-    kind = vectors[array.shape[1]] if array.ndim == 2 else {**kinds, "float32": wp.float32}[array.dtype.name]
+    vectors = {(2, "float32"): wp.vec2, (3, "float32"): wp.vec3, (3, "float64"): wp.vec3d}
+    name = array.dtype.name
+    kind = vectors[array.shape[1], name] if array.ndim == 2 else {**kinds, "float32": wp.float32}[name]
     return wp.array(np.ascontiguousarray(array), dtype=kind, device="cpu", copy=False)
 
 

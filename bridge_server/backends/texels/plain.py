@@ -17,6 +17,7 @@ from bridge_server.backends.texels.base import (
     Watch,
 )
 from bridge_server.values.directions import in_tangent_space
+from bridge_server.values.mesh import Mesh, vertex_normals
 from bridge_server.values.texel_grid import Covered, cover_centers, gathered, touched_texels, weights_at_centers
 
 FLAT = (0.0, 0.0, 1.0)
@@ -60,6 +61,12 @@ class PlainTexels:
             weights=np.concatenate([weights, grazed_weights])[order][:, 1:].astype(np.float32),
             coverage=covered.reshape(edge, edge),
         )
+
+    def vertex_normals(
+        self, positions_m: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]
+    ) -> Float32[np.ndarray, "vertices 3"]:
+        """Angle-weighted, unit length."""
+        return vertex_normals(Mesh(positions_m=positions_m, faces=faces))
 
     def interpolated(
         self, corners: Float32[np.ndarray, "faces 3 3"], places: Places, *, unit: bool = False

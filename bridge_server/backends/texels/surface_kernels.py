@@ -1,6 +1,9 @@
 # mypy: ignore-errors
 # ruff: noqa: PLR0917, UP018 - kernels take no keywords, and int() makes a variable of a number
-"""Kernels that smooth and enlarge maps along the surface. Load them through ``compiled.load_kernels``."""
+"""Kernels for normals, and for maps that are smoothed and enlarged along the surface.
+
+Load them through ``compiled.load_kernels``.
+"""
 
 import warp as wp
 
@@ -92,3 +95,39 @@ def enlarge(
                 total = total + weight
     if total > 0.0:
         result[at] = sums / total
+
+
+@wp.func
+def double(point: wp.vec3) -> wp.vec3d:
+    """In double precision."""
+    return wp.vec3d(wp.float64(point[0]), wp.float64(point[1]), wp.float64(point[2]))
+
+
+@wp.func
+def angle_between(a: wp.vec3d, b: wp.vec3d, area: wp.float64) -> wp.float64:
+    """Angle between two sides of a triangle of twice that area."""
+    return wp.atan2(area, wp.dot(a, b))
+
+
+@wp.kernel
+def weigh_normals(
+    positions: wp.array(dtype=wp.vec3), faces: wp.array(dtype=wp.int32), weighted: wp.array(dtype=wp.vec3d)
+):
+    """The unit normal of each face times the angle at each of its corners; zero where it has no area."""
+    face = wp.tid()
+    a, b, c = faces[3 * face], faces[3 * face + 1], faces[3 * face + 2]
+    p, q, r = double(positions[a]), double(positions[b]), double(positions[c])
+    normal = wp.cross(q - p, r - p)
+    area = wp.length(normal)
+    if area > wp.float64(0.0):
+        normal = normal / area
+    weighted[3 * face] = normal * angle_between(q - p, r - p, area)
+    weighted[3 * face + 1] = normal * angle_between(r - q, p - q, area)
+    weighted[3 * face + 2] = normal * angle_between(p - r, q - r, area)
+
+
+@wp.kernel
+def add_up(faces: wp.array(dtype=wp.int32), weighted: wp.array(dtype=wp.vec3d), sums: wp.array(dtype=wp.vec3d)):
+    """Add what corners hold to their vertices. For one thread: two might add to the same vertex at once."""
+    corner = wp.tid()
+    sums[faces[corner]] = sums[faces[corner]] + weighted[corner]
