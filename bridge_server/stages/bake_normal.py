@@ -31,7 +31,10 @@ class BakeNormal(Stage):
         """The map at the size that was traced."""
         run.checkpoint(0.0, "normals of the high poly")
         high = high_poly.mesh
-        detail = corner_normals(high, hard_half_edges(high, self.hard_edge_angle_deg))
+        hard = hard_half_edges(high, self.hard_edge_angle_deg)
+        run.checkpoint(0.0, "normals of the high poly")
+        detail = corner_normals(high, hard)
+        run.checkpoint(0.0, "normals of the low poly")
         frames = np.concatenate([unwrapped.normals, unwrapped.tangents], axis=1)[unwrapped.faces]
 
         kernels = texel_kernels()
