@@ -1,7 +1,7 @@
 """The Embree library inside the ``embreex`` package, through ``ctypes``: scenes, and the addresses of its queries.
 
 The package's own binding casts rays from Python, a block at a time, and copies each of them; called from compiled code
-the same library answers about five times as many (benchmarks/raycasters.py).
+the same library answers several times as many (benchmarks/raycasters.py).
 """
 
 import ctypes
@@ -24,8 +24,8 @@ MAJOR_VERSION, NATIVE_PACKETS_OF_16 = 1, 34
 EMBREE_MAJOR = 4
 """What the layouts in ``embree_kernels`` belong to."""
 PACKET_QUERIES = ("rtcIntersect", "rtcOccluded")
-PLACES = ("../embreex.libs", ".dylibs", "../embreex.libs/..", ".")
-"""Where wheels keep shared libraries, seen from the package: Linux, macOS, Windows."""
+PLACES = ("../embreex.libs", ".dylibs", ".")
+"""Where wheels keep shared libraries, seen from the package: on Linux and Windows, on macOS, beside the modules."""
 PATTERNS = ("libembree4*.so*", "libembree4*.dylib", "embree4*.dll")
 SIGNATURES: dict[str, tuple[list[type], type | None]] = {
     "rtcNewDevice": ([ctypes.c_char_p], ctypes.c_void_p),
