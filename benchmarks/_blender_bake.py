@@ -59,9 +59,9 @@ def prepare(meshes: dict[str, np.ndarray]) -> None:
 def glowing(high: object, colors: np.ndarray) -> None:
     """Give the high poly a material that gives off the colours of its corners, so that the bake of emission holds them.
 
-    Colours at vertices bake black: Blender 4.5 does not hand them to the bake.
+    An attribute of the name ``color`` bakes black: Blender 4.5 does not hand it to the bake.
     """
-    attribute = high.data.color_attributes.new("color", "FLOAT_COLOR", "CORNER")
+    attribute = high.data.color_attributes.new("painted", "FLOAT_COLOR", "CORNER")
     padded = np.concatenate([colors, np.ones((len(colors), 1))], axis=1)
     attribute.data.foreach_set("color", padded.astype(np.float32).ravel())
     material = bpy.data.materials.new("colors")
@@ -69,7 +69,7 @@ def glowing(high: object, colors: np.ndarray) -> None:
     tree = material.node_tree
     tree.nodes.clear()
     source, light = tree.nodes.new("ShaderNodeVertexColor"), tree.nodes.new("ShaderNodeEmission")
-    source.layer_name = "color"
+    source.layer_name = "painted"
     out = tree.nodes.new("ShaderNodeOutputMaterial")
     tree.links.new(source.outputs["Color"], light.inputs["Color"])
     tree.links.new(light.outputs["Emission"], out.inputs["Surface"])
