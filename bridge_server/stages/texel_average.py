@@ -8,8 +8,13 @@ from jaxtyping import Float32, Int32
 
 from bridge_server.backends.texels.base import Places, texel_kernels
 from bridge_server.blocks import BLOCK, over_blocks
-from bridge_server.run import Run
+from bridge_server.run import PartialRun, Run
 from bridge_server.values.texture import TexelHits
+
+HITS_AT_ONCE = BLOCK * 16
+"""Whose values are held before they are averaged."""
+ROWS = 32
+"""Rows of the map that a thread averages at a time."""
 
 
 def texel_means(
@@ -30,18 +35,26 @@ def texel_means(
     size, fine, count = hits.resolution_px, hits.supersample, len(hits.index)
     means = np.zeros((size, size, channels), np.float32)
     starts = np.searchsorted(hits.index, np.arange(size + 1) * (size * fine * fine))
-    kernels = texel_kernels()
-
-    def work(rows: slice) -> None:
-        first, last = int(starts[rows.start]), int(starts[rows.stop])
+    kernels, top = texel_kernels(), 0
+    while top < size:
+        end = max(int(np.searchsorted(starts, starts[top] + HITS_AT_ONCE, side="right")) - 1, top + 1)
+        first, last = int(starts[top]), int(starts[end])
         values = np.empty((last - first, channels), np.float32)
-        for start in range(first, last, block):
-            stop = min(start + block, last)
-            values[start - first : stop - first] = evaluate(slice(start, stop))
-        kernels.row_means(values, hits.index[first:last], means[rows], rows.start, fine)
 
-    height = max(block * size // max(count, 1), 1)
-    over_blocks(work, size, height, partial(run.checkpoint, note=note))
+        def work(hit: slice, first: int = first, values: np.ndarray = values) -> None:
+            values[hit] = evaluate(slice(first + hit.start, first + hit.stop))
+
+        def average(rows: slice, top: int = top, first: int = first, values: np.ndarray = values) -> None:
+            start, stop = int(starts[top + rows.start]), int(starts[top + rows.stop])
+            part = means[top + rows.start : top + rows.stop]
+            kernels.row_means(
+                values[start - first : stop - first], hits.index[start:stop], part, top + rows.start, fine
+            )
+
+        part = PartialRun(run, first / max(count, 1), last / max(count, 1))
+        over_blocks(work, last - first, block, partial(part.checkpoint, note=note))
+        over_blocks(average, end - top, ROWS)
+        top = end
     return means
 
 
