@@ -60,9 +60,9 @@ def fetch_weights(environment: Environment) -> None:
 
 
 def compile_kernels(environment: Environment) -> None:
-    """Compile the ray casting kernels, so that the first job need not wait for it; where it fails, that job does it."""
-    say("compiling ray casting kernels")
-    command = [str(environment.python), "-P", "-m", "bridge_server.backends.raycaster.warp"]
+    """Compile the kernels of bakes, so that the first job need not wait for it; where it fails, that job does it."""
+    say("compiling kernels")
+    command = [str(environment.python), "-P", "-m", "bridge_server.backends.kernels"]
     done = subprocess.run(command, cwd=environment.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]

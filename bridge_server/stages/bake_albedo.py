@@ -26,7 +26,7 @@ class BakeAlbedo(Stage):
 
     name: ClassVar[str] = "bake_albedo"
     writes: ClassVar[str] = "albedo"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __call__(
         self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly, unwrapped: UnwrappedMesh, texel_hits: TexelHits

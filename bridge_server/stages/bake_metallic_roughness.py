@@ -22,7 +22,7 @@ class BakeMetallicRoughness(Stage):
 
     name: ClassVar[str] = "bake_metallic_roughness"
     writes: ClassVar[str] = "metallic_roughness"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __call__(
         self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly, unwrapped: UnwrappedMesh, texel_hits: TexelHits

@@ -1,10 +1,12 @@
 """Smooth normals with hard edges: each corner of a face has its own."""
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Int64
 
+from bridge_server.backends.texels.base import texel_kernels
+from bridge_server.blocks import over_blocks
 from bridge_server.values.half_edges import corner_groups, opposite_half_edges
-from bridge_server.values.mesh import Mesh, face_cross_products, vertex_normals
+from bridge_server.values.mesh import Mesh, face_cross_products
 
 SMOOTH_DEG = 180.0
 """From this angle on no edge is hard."""
@@ -12,25 +14,57 @@ SMOOTH_DEG = 180.0
 
 def unit_face_normals(mesh: Mesh) -> Float64[np.ndarray, "faces 3"]:
     """Outward unit normals; zero where a face has no area."""
-    cross = face_cross_products(mesh)
-    length = np.linalg.norm(cross, axis=1, keepdims=True)
-    return np.divide(cross, length, out=np.zeros_like(cross), where=length > 0.0)
+    unit = np.zeros((len(mesh.faces), 3))
+
+    def normalise(rows: slice) -> None:
+        cross = face_cross_products(Mesh(positions_m=mesh.positions_m, faces=mesh.faces[rows]))
+        length = np.linalg.norm(cross, axis=1, keepdims=True)
+        np.divide(cross, length, out=unit[rows], where=length > 0.0)
+
+    over_blocks(normalise, len(unit))
+    return unit
 
 
 def hard_half_edges(mesh: Mesh, angle_deg: float) -> Bool[np.ndarray, "half_edges"]:
     """Half-edges across which the surface turns by more than the angle; borders are not among them."""
-    opposite = opposite_half_edges(mesh.faces)
     normals = unit_face_normals(mesh)
+    hard = np.zeros(mesh.faces.size, np.bool_)
+    some = _faces_that_may_turn(mesh, normals, angle_deg)
+    opposite = opposite_half_edges(mesh.faces[some])
     inner = np.flatnonzero(opposite >= 0)
-    cosine = np.einsum("ij,ij->i", normals[inner // 3], normals[opposite[inner] // 3])
-    hard = np.zeros(len(opposite), np.bool_)
-    hard[inner] = cosine < np.cos(np.radians(angle_deg))
+    cosine = np.einsum("ij,ij->i", normals[some[inner // 3]], normals[some[opposite[inner] // 3]])
+    turned = inner[cosine < np.cos(np.radians(angle_deg))]
+    hard[some[turned // 3] * 3 + turned % 3] = True
     return hard
+
+
+def _faces_that_may_turn(
+    mesh: Mesh, normals: Float64[np.ndarray, "faces 3"], angle_deg: float
+) -> Int64[np.ndarray, "chosen"]:
+    """All faces on every edge that may turn by more than the angle, found without knowing which faces meet where.
+
+    Where each face around a vertex leans from one of them by half the angle at most, no two differ by more than all of
+    it. A hard edge has two vertices where that does not hold.
+    """
+    chosen = np.zeros((len(mesh.positions_m), 3), np.float32)
+    single = normals.astype(np.float32)
+    for corner in range(3):
+        chosen[mesh.faces[:, corner]] = single
+    least = np.cos(np.radians(angle_deg) / 2.0) + 1e-5  # leaves room for single precision
+    leaning = np.empty(mesh.faces.shape, np.bool_)
+
+    def lean(rows: slice) -> None:
+        leaning[rows] = np.einsum("fi,fci->fc", single[rows], chosen[mesh.faces[rows]]) < least
+
+    over_blocks(lean, len(leaning))
+    doubtful = np.zeros(len(mesh.positions_m), np.bool_)
+    doubtful[mesh.faces[leaning]] = True
+    return np.flatnonzero(doubtful[mesh.faces].sum(axis=1) > 1)
 
 
 def corner_normals(mesh: Mesh, hard: Bool[np.ndarray, "half_edges"]) -> Float32[np.ndarray, "faces 3 3"]:
     """Angle-weighted normals, averaged around each vertex up to the hard edges; unit length."""
-    normals = vertex_normals(mesh)[mesh.faces]
+    normals = texel_kernels().vertex_normals(mesh.positions_m, mesh.faces)[mesh.faces]
     if not hard.any():
         return normals
     beside = np.zeros(len(mesh.positions_m), np.bool_)

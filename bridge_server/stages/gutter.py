@@ -9,8 +9,10 @@ the chart alone. All others take the value of the nearest covered texel.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
+from bridge_server.backends.texels.base import texel_kernels
+from bridge_server.blocks import BLOCK, over_blocks
 from bridge_server.values.mesh import UnwrappedMesh
 from bridge_server.values.texture import TexelHits
 
@@ -35,14 +37,29 @@ class Gutter:
         if not self.covered.any():
             return values
         size, _, channels = values.shape
-        flat = values.reshape(-1, channels)
-        result = flat[self.source]
+        flat, result = values.reshape(-1, channels), np.empty((size * size, channels), np.float32)
+
+        def carry(rows: slice) -> None:
+            np.take(flat, self.source[rows], axis=0, out=result[rows], mode="clip")
+
+        over_blocks(carry, len(result), BLOCK * 8)
         if len(self.strays):
-            kept = np.where(self.covered[:, :, None], values, 0.0)
-            sums, counts = _block_sums(kept, self.block_px), _block_sums(self.covered[:, :, None], self.block_px)
-            means = sums.reshape(-1, channels) / np.maximum(counts.reshape(-1, 1), 1)
-            result[self.strays] = means[self.stray_blocks]
-        return result.reshape(size, size, channels).astype(np.float32)
+            blocks, which = np.unique(self.stray_blocks, return_inverse=True)
+            result[self.strays] = self._block_means(values, blocks)[which.reshape(-1)]
+        return result.reshape(size, size, channels)
+
+    def _block_means(
+        self, values: Float32[np.ndarray, "size size channels"], blocks: Int64[np.ndarray, "blocks"]
+    ) -> Float64[np.ndarray, "blocks channels"]:
+        """Mean of the covered texels of some blocks."""
+        size, side = len(values), self.block_px
+        top, left = np.divmod(blocks, -(-size // side))
+        within = np.arange(side)
+        rows, columns = top[:, None, None] * side + within[:, None], left[:, None, None] * side + within
+        place = np.minimum(rows, size - 1), np.minimum(columns, size - 1)
+        counted = self.covered[place] & (rows < size) & (columns < size)
+        sums = np.where(counted[:, :, :, None], values[place], 0.0).sum(axis=(1, 2), dtype=np.float64)
+        return sums / np.maximum(counted.sum(axis=(1, 2)), 1)[:, None]
 
 
 def chart_map(hits: TexelHits, unwrapped: UnwrappedMesh) -> Int32[np.ndarray, "size size"]:
@@ -55,31 +72,29 @@ def chart_map(hits: TexelHits, unwrapped: UnwrappedMesh) -> Int32[np.ndarray, "s
 
 def texel_of(hits: TexelHits, rows: slice = slice(None)) -> Int64[np.ndarray, "texels"]:
     """Row-major index of the texel that each (sub-)texel lies in."""
-    row, column = np.divmod(hits.index[rows].astype(np.int64), hits.resolution_px * hits.supersample)
-    return row // hits.supersample * hits.resolution_px + column // hits.supersample
+    index, across, fine = hits.index[rows], np.int32(hits.resolution_px * hits.supersample), np.int32(hits.supersample)
+    row = index // across
+    return (row // fine * np.int32(hits.resolution_px) + (index - row * across) // fine).astype(np.int64)
 
 
 def gutter_of(charts: Int32[np.ndarray, "size size"], gap_px: int) -> Gutter:
     """Plan the fill of a map whose charts lie at least ``gap_px`` apart."""
-    from scipy.ndimage import distance_transform_edt
-
     size = len(charts)
     covered = charts >= 0
-    flat = np.arange(size * size).reshape(size, size)
     block_px = 1 << (max(min(gap_px, size // SMALLEST_MIP_PX), 1).bit_length() - 1)
-    nobody = np.zeros(0, np.int64)
     if not covered.any():
-        return Gutter(source=flat.reshape(-1), strays=nobody, stray_blocks=nobody, covered=covered, block_px=block_px)
-    away, (rows, columns) = distance_transform_edt(~covered, return_indices=True)
-    source = flat[rows, columns]
+        nobody = np.zeros(0, np.int64)
+        itself = np.arange(size * size)
+        return Gutter(source=itself, strays=nobody, stray_blocks=nobody, covered=covered, block_px=block_px)
+    source, away = texel_kernels().nearest_covered(covered)
+    source = source.reshape(-1)
     only = _only_chart(charts, block_px)
-    blocks_across = only.shape[1]
-    block = (flat // size) // block_px * blocks_across + flat % size // block_px
+    beyond = np.flatnonzero(away > BESIDE_PX)
+    row, column = beyond // size, beyond % size
+    block = row // block_px * only.shape[1] + column // block_px
     owner = only.reshape(-1)[block]
-    stray = (away > BESIDE_PX) & (owner >= 0) & (charts[rows, columns] != owner)
-    return Gutter(
-        source=source.reshape(-1), strays=flat[stray], stray_blocks=block[stray], covered=covered, block_px=block_px
-    )
+    stray = (owner >= 0) & (charts.reshape(-1)[source[beyond]] != owner)
+    return Gutter(source=source, strays=beyond[stray], stray_blocks=block[stray], covered=covered, block_px=block_px)
 
 
 def _only_chart(charts: Int32[np.ndarray, "size size"], block_px: int) -> Int32[np.ndarray, "blocks blocks"]:
@@ -95,10 +110,3 @@ def _blocks(values: np.ndarray, block_px: int, outside: int) -> np.ndarray:
     padded = np.pad(values, ((0, extra), (0, extra)), constant_values=outside) if extra else values
     count = len(padded) // block_px
     return padded.reshape(count, block_px, count, block_px)
-
-
-def _block_sums(values: np.ndarray, block_px: int) -> np.ndarray:
-    extra = -len(values) % block_px
-    padded = np.pad(values, ((0, extra), (0, extra), (0, 0)))
-    count = len(padded) // block_px
-    return padded.reshape(count, block_px, count, block_px, -1).sum(axis=(1, 3), dtype=np.float64)

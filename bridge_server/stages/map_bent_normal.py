@@ -5,11 +5,11 @@ from jaxtyping import Float32
 
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.run import Run
-from bridge_server.stages.bake_normal import in_tangent_space
 from bridge_server.stages.occlusion import hemisphere_sets
 from bridge_server.stages.ray_fans import START_SHARE, fans, places_a_block
 from bridge_server.stages.texel_average import interpolated, texel_means
 from bridge_server.stages.trace_rays import unit_rows
+from bridge_server.values.directions import in_tangent_space
 from bridge_server.values.mesh import HighPoly, UnwrappedMesh
 from bridge_server.values.texture import TexelHits
 

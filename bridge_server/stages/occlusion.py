@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from bridge_server.backends.raycaster.base import RayScene
+from bridge_server.backends.raycaster.base import Lookouts, RayScene
 
 SETS = 16
 """Different direction sets that points take turns with."""
@@ -58,32 +58,11 @@ def openness(
     ``texel`` is the row and column, from which the turn of the set follows. Directions that dip below the face,
     where the smoothed normal leans away from it, do not count.
     """
-    count, samples = len(points_m), hemisphere.sets.shape[1]
-    noise = texel @ np.array(ROBERTS)
-    turn = 2.0 * np.pi * (noise % 1.0)
-    tangents, bitangents = turned_frames(normals, turn)
-    local = hemisphere.sets[(texel[:, 0] * 7 + texel[:, 1] * 3) % SETS]
-    frames = np.stack([tangents, bitangents, normals], axis=1)
-    directions = np.matmul(local, frames).reshape(-1, 3)
-    above = np.matmul(directions.reshape(count, samples, 3), face_normals[:, :, None])[:, :, 0] > 1e-3
-    origins = np.repeat(points_m + face_normals * np.float32(hemisphere.start_m), samples, axis=0)
-    blocked = np.ones(count * samples, np.bool_)
-    cast = np.flatnonzero(above.reshape(-1))
-    blocked[cast] = hemisphere.scene.occluded(origins[cast], directions[cast], hemisphere.reach_m)
-    seen = (~blocked).reshape(count, samples).sum(axis=1)
-    valid = above.sum(axis=1)
-    return np.where(valid > 0, seen / np.maximum(valid, 1), 1.0).astype(np.float32)
-
-
-def turned_frames(
-    normals: Float32[np.ndarray, "points 3"], turn: np.ndarray
-) -> tuple[Float32[np.ndarray, "points 3"], Float32[np.ndarray, "points 3"]]:
-    """Two unit vectors perpendicular to each normal (Duff et al. 2017), turned about it."""
-    x, y, z = normals.astype(np.float64).T
-    sign = np.where(z < 0.0, -1.0, 1.0)
-    a = -1.0 / (sign + z)
-    b = x * y * a
-    one = np.stack([1.0 + sign * x * x * a, sign * b, -sign * x], axis=1)
-    two = np.stack([b, sign + y * y * a, -y], axis=1)
-    cosine, sine = np.cos(turn)[:, None], np.sin(turn)[:, None]
-    return (cosine * one + sine * two).astype(np.float32), (cosine * two - sine * one).astype(np.float32)
+    lookouts = Lookouts(
+        points_m=points_m,
+        normals=normals,
+        face_normals=face_normals,
+        turns=2.0 * np.pi * ((texel @ np.array(ROBERTS)) % 1.0),
+        chosen=((texel[:, 0] * 7 + texel[:, 1] * 3) % SETS).astype(np.int32),
+    )
+    return hemisphere.scene.openness(hemisphere.sets, lookouts, hemisphere.start_m, hemisphere.reach_m)

@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from bridge_server.stages.corner_normals import corner_normals, hard_half_edges, unit_face_normals
-from bridge_server.stages.occlusion import ROBERTS, SETS, turned_frames
+from bridge_server.stages.occlusion import ROBERTS, SETS
 from bridge_server.stages.texel_average import interpolated
 from bridge_server.stages.trace_rays import unit_rows
+from bridge_server.values.directions import turned_frames
 from bridge_server.values.mesh import HighPoly
 from bridge_server.values.texture import TexelHits
 

@@ -6,10 +6,15 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from bridge_server.backends.texels.base import Places, texel_kernels
 from bridge_server.blocks import BLOCK, over_blocks
 from bridge_server.run import PartialRun, Run
-from bridge_server.stages.gutter import texel_of
 from bridge_server.values.texture import TexelHits
+
+HITS_AT_ONCE = BLOCK * 16
+"""Whose values are held before they are averaged."""
+ROWS = 32
+"""Rows of the map that a thread averages at a time."""
 
 
 def texel_means(
@@ -19,7 +24,7 @@ def texel_means(
     run: Run,
     note: str,
     *,
-    block: int = BLOCK,
+    block: int = BLOCK * 2,
 ) -> Float32[np.ndarray, "size size channels"]:
     """Mean over the covered sub-texels of each texel; 0 where there is none.
 
@@ -27,26 +32,30 @@ def texel_means(
     of the hits whatever the threads do, so results do not depend on them. ``block`` is how many hits are evaluated
     at once; where each takes many rays, fewer bound the memory and the wait for a cancellation.
     """
-    size, count = hits.resolution_px, len(hits.index)
-    sums = np.zeros((size * size, channels))
-    covered = np.zeros(size * size)
-    chunk = BLOCK * 16
-    for start in range(0, count, chunk):
-        stop = min(start + chunk, count)
-        values = np.empty((stop - start, channels), np.float32)
+    size, fine, count = hits.resolution_px, hits.supersample, len(hits.index)
+    means = np.zeros((size, size, channels), np.float32)
+    starts = np.searchsorted(hits.index, np.arange(size + 1) * (size * fine * fine))
+    kernels, top = texel_kernels(), 0
+    while top < size:
+        end = max(int(np.searchsorted(starts, starts[top] + HITS_AT_ONCE, side="right")) - 1, top + 1)
+        first, last = int(starts[top]), int(starts[end])
+        values = np.empty((last - first, channels), np.float32)
 
-        def work(block: slice, start: int = start, values: np.ndarray = values) -> None:
-            values[block] = evaluate(slice(start + block.start, start + block.stop))
+        def work(hit: slice, first: int = first, values: np.ndarray = values) -> None:
+            values[hit] = evaluate(slice(first + hit.start, first + hit.stop))
 
-        part = PartialRun(run, start / count, stop / count)
-        over_blocks(work, stop - start, block, partial(part.checkpoint, note=note))
-        texel = texel_of(hits, slice(start, stop))
-        low = int(texel.min())
-        length = int(texel.max()) - low + 1
-        covered[low : low + length] += np.bincount(texel - low, minlength=length)
-        for channel in range(channels):
-            sums[low : low + length, channel] += np.bincount(texel - low, values[:, channel], minlength=length)
-    return (sums / np.maximum(covered, 1.0)[:, None]).reshape(size, size, channels).astype(np.float32)
+        def average(rows: slice, top: int = top, first: int = first, values: np.ndarray = values) -> None:
+            start, stop = int(starts[top + rows.start]), int(starts[top + rows.stop])
+            part = means[top + rows.start : top + rows.stop]
+            kernels.row_means(
+                values[start - first : stop - first], hits.index[start:stop], part, top + rows.start, fine
+            )
+
+        part = PartialRun(run, first / max(count, 1), last / max(count, 1))
+        over_blocks(work, last - first, block, partial(part.checkpoint, note=note))
+        over_blocks(average, end - top, ROWS)
+        top = end
+    return means
 
 
 def interpolated(
@@ -55,6 +64,8 @@ def interpolated(
     weights: Float32[np.ndarray, "texels 2"],
 ) -> Float32[np.ndarray, "texels channels"]:
     """Values at places, from the values at the corners of every face."""
+    if corners.shape[2] == 3 and corners.dtype == np.float32:
+        return texel_kernels().interpolated(corners, Places(faces=faces, weights=weights))
     chosen = corners[faces]
     first = chosen[:, 0]
     return first + weights[:, :1] * (chosen[:, 1] - first) + weights[:, 1:] * (chosen[:, 2] - first)

@@ -6,11 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 
 from bridge_server.backends.raycaster.base import RayScene
+from bridge_server.values.mesh import Mesh
 
-SURFACES_PASSED = 6
-"""How many surfaces that face the wrong way a ray passes before it gives up."""
-START_SHARE = 1e-3
-"""Rays start this share of the cage behind the low poly, so that a surface that coincides with it is hit."""
 CAGE_PERCENTILE = 99.0
 CAGE_FACTOR = 2.0
 """Rays run along the normal, which is longer than the shortest way that is measured."""
@@ -32,19 +29,9 @@ class Target:
     """The high poly as rays see it."""
 
     scene: RayScene
-    face_normals: Float32[np.ndarray, "faces 3"]
-    """Outward, unit length."""
+    mesh: Mesh
     cage_m: float
     """How far from the low poly a ray looks, to either side."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Nearest accepted hit so far."""
-
-    faces: Int32[np.ndarray, "points"]
-    barycentrics: Float32[np.ndarray, "points 3"]
-    distances_m: Float32[np.ndarray, "points"]
 
 
 def places_on_high(
@@ -57,14 +44,7 @@ def places_on_high(
     Both sides of a thin shell lie within the cage; the far one faces away and is passed. Where no ray finds
     anything, the closest point serves: preferably one that faces the same way.
     """
-    count = len(points_m)
-    found = _Found(
-        faces=np.full(count, -1, np.int32),
-        barycentrics=np.zeros((count, 3), np.float32),
-        distances_m=np.full(count, np.inf, np.float32),
-    )
-    for side in (1.0, -1.0):
-        _cast(target, points_m, normals, np.float32(side), found)
+    found = target.scene.facing_hits(points_m, normals, target.cage_m)
     by_ray = found.faces >= 0
     lost = np.flatnonzero(~by_ray)
     if len(lost):
@@ -79,35 +59,6 @@ def measured_cage_m(scene: RayScene, points_m: Float32[np.ndarray, "points 3"], 
     return float(np.clip(CAGE_FACTOR * distance, CAGE_LEAST * diagonal_m, CAGE_MOST * diagonal_m))
 
 
-def _cast(
-    target: Target,
-    points_m: Float32[np.ndarray, "points 3"],
-    normals: Float32[np.ndarray, "points 3"],
-    side: np.float32,
-    found: _Found,
-) -> None:
-    """Follow the rays to one side and write what is nearer than ``found`` into it."""
-    cage_m, start = target.cage_m, np.float32(target.cage_m * START_SHARE)
-    ray = np.arange(len(points_m))
-    along = normals * side
-    gone = np.full(len(points_m), -start, np.float32)
-    for _ in range(SURFACES_PASSED):
-        hits = target.scene.first_hits(points_m[ray] + along[ray] * gone[ray, None], along[ray], cage_m + float(start))
-        hit = hits.faces >= 0
-        ray, faces, weights = ray[hit], hits.faces[hit], hits.barycentrics[hit]
-        gone[ray] += hits.distances_m[hit]
-        same_way = np.einsum("ij,ij->i", target.face_normals[faces], normals[ray]) > 0.0
-        away = np.abs(gone[ray])
-        better = same_way & (away < found.distances_m[ray]) & (away <= cage_m)
-        chosen = ray[better]
-        found.faces[chosen], found.barycentrics[chosen] = faces[better], weights[better]
-        found.distances_m[chosen] = away[better]
-        ray = ray[~same_way & (gone[ray] < cage_m)]
-        if len(ray) == 0:
-            return
-        gone[ray] += start
-
-
 def _closest(
     target: Target,
     points_m: Float32[np.ndarray, "points 3"],
@@ -116,12 +67,21 @@ def _closest(
     """Closest place; where that faces away, the closest one to a point on the cage if it faces the right way."""
     near = target.scene.nearest(points_m)
     faces, barycentrics = near.faces.copy(), near.barycentrics.copy()
-    away = np.flatnonzero(np.einsum("ij,ij->i", target.face_normals[faces], normals) <= 0.0)
+    away = np.flatnonzero(_facing(target, faces, normals) <= 0.0)
     if len(away):
         outer = target.scene.nearest((points_m[away] + normals[away] * np.float32(target.cage_m)).astype(np.float32))
-        turned = np.einsum("ij,ij->i", target.face_normals[outer.faces], normals[away]) > 0.0
+        turned = _facing(target, outer.faces, normals[away]) > 0.0
         faces[away[turned]], barycentrics[away[turned]] = outer.faces[turned], outer.barycentrics[turned]
     return faces, barycentrics
+
+
+def _facing(
+    target: Target, faces: Int32[np.ndarray, "points"], normals: Float32[np.ndarray, "points 3"]
+) -> Float32[np.ndarray, "points"]:
+    """Positive where a face looks the way of a normal; zero where it has no area."""
+    corners = target.mesh.positions_m[target.mesh.faces[faces]]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.einsum("ij,ij->i", cross, normals)
 
 
 def unit_rows(vectors: Float64[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 3"]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
+from bridge_server.blocks import over_blocks
 from bridge_server.values.base import Value
 from bridge_server.values.surface import SurfaceField
 
@@ -50,18 +51,22 @@ def vertex_normals(mesh: Mesh) -> Float32[np.ndarray, "vertices 3"]:
 
     A vertex that no face of positive area uses gets +Y.
     """
-    corners = mesh.positions_m.astype(np.float64)[mesh.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(cross, axis=1, keepdims=True)
-    unit = np.divide(cross, length, out=np.zeros_like(cross), where=length > 0.0)
-    sums = np.zeros((len(mesh.positions_m), 3))
-    for corner in range(3):
-        ahead = corners[:, (corner + 1) % 3] - corners[:, corner]
-        behind = corners[:, (corner + 2) % 3] - corners[:, corner]
-        angle = np.arctan2(np.linalg.norm(np.cross(ahead, behind), axis=1), np.einsum("ij,ij->i", ahead, behind))
-        weighted = unit * angle[:, None]
-        for axis in range(3):
-            sums[:, axis] += np.bincount(mesh.faces[:, corner], weighted[:, axis], minlength=len(sums))
+    weighted = np.empty((3, len(mesh.faces), 3))
+
+    def weigh(rows: slice) -> None:
+        corners = mesh.positions_m[mesh.faces[rows]].astype(np.float64)
+        sides = np.roll(corners, -1, axis=1) - corners
+        (x, y, z), (u, v, w) = sides[:, 0].T, sides[:, 1].T
+        cross = np.stack([y * w - z * v, z * u - x * w, x * v - y * u])
+        area = np.sqrt(np.einsum("if,if->f", cross, cross))
+        unit = np.divide(cross, area, out=np.zeros_like(cross), where=area > 0.0)
+        cosine = -np.einsum("fci,fci->fc", sides, np.roll(sides, 1, axis=1))
+        weighted[:, rows] = unit[:, :, None] * np.arctan2(area[:, None], cosine)
+
+    over_blocks(weigh, len(mesh.faces))
+    corner = mesh.faces.reshape(-1)
+    count = len(mesh.positions_m)
+    sums = np.stack([np.bincount(corner, axis.reshape(-1), minlength=count) for axis in weighted], axis=1)
     norm = np.linalg.norm(sums, axis=1, keepdims=True)
     result = np.divide(sums, norm, out=np.tile([0.0, 1.0, 0.0], (len(sums), 1)), where=norm > 1e-30)
     return result.astype(np.float32)

@@ -44,8 +44,14 @@ HEAVY_MODULES = (
     "warp",
     "xatlas",
 )
-KERNEL_FILES = ("bridge_server/backends/raycaster/warp_kernels.py",)
-"""Kernels are decorated functions, so this module needs Warp to exist; it is itself imported when used."""
+KERNEL_FILES = (
+    "bridge_server/backends/raycaster/embree_kernels.py",
+    "bridge_server/backends/raycaster/warp_kernels.py",
+    "bridge_server/backends/texels/cover_kernels.py",
+    "bridge_server/backends/texels/kernels.py",
+    "bridge_server/backends/texels/surface_kernels.py",
+)
+"""Kernels are decorated functions, so these modules need Warp to exist; they are themselves imported when used."""
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 70

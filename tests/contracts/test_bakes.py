@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from bridge_server.backends.raycaster.base import RAYCASTERS, NearestPlaces, Raycaster, RayHits
+from bridge_server.backends.raycaster import by_casting
+from bridge_server.backends.raycaster.base import RAYCASTERS, Lookouts, NearestPlaces, Raycaster, RayHits
 from bridge_server.run import SilentRun
 from bridge_server.stages.bake_albedo import BakeAlbedo
 from bridge_server.stages.bake_ao import BakeAo
@@ -26,6 +27,13 @@ class SlowScene:
 
     corners: np.ndarray
     """(faces, 3, 3)"""
+
+    def facing_hits(self, points_m: np.ndarray, outward: np.ndarray, cage_m: float) -> RayHits:
+        normals = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
+        return by_casting.facing_hits(self, normals.astype(np.float32), points_m, outward, cage_m)
+
+    def openness(self, sets: np.ndarray, lookouts: Lookouts, start_m: float, reach_m: float) -> np.ndarray:
+        return by_casting.openness(self, sets, lookouts, start_m, reach_m)
 
     def first_hits(
         self, origins_m: np.ndarray, directions: np.ndarray, max_distance_m: float = float("inf")

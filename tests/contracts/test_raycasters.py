@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from bridge_server.backends.raycaster.base import RAYCASTERS, Raycaster
+from bridge_server.backends.raycaster import by_casting
+from bridge_server.backends.raycaster.base import RAYCASTERS, Lookouts, Raycaster
 from bridge_server.errors import InputError
+from bridge_server.stages.occlusion import SETS, hemisphere_sets
 from tests.shapes import box, merged, sphere
 
 NAMES = RAYCASTERS.names()
@@ -200,3 +202,66 @@ def test_answers_are_the_same_from_several_threads_and_again(raycaster: Raycaste
         assert (other.faces == found[0].faces).all()
         assert (other.barycentrics == found[0].barycentrics).all()
     assert (scene.occluded(origins, directions) == (found[0].faces >= 0)).all()
+
+
+def face_normals(positions: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    corners = positions[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("cage_m", [0.05, 0.4])
+def test_facing_hits_equal_rays_to_both_sides_in_numpy(raycaster: Raycaster, cage_m: float) -> None:
+    positions, faces = soup(300, seed=12)
+    points, outward = random_rays(3000, seed=13)
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    scene, normals = raycaster.scene(positions, faces), face_normals(positions, faces)
+    found = scene.facing_hits(points, outward, cage_m)
+    expected = by_casting.facing_hits(scene, normals, points, outward, cage_m)
+    assert 0.02 < (expected.faces >= 0).mean() < 0.9
+    # the reference restarts a little behind each surface that it passes, so it may miss one that lies just there
+    same = found.faces == expected.faces
+    assert same.mean() > 0.997
+    assert ((found.faces >= 0) | (expected.faces < 0)).all()
+    hit = same & (found.faces >= 0)
+    np.testing.assert_allclose(found.distances_m[hit], expected.distances_m[hit], atol=2e-5)
+    np.testing.assert_allclose(found.barycentrics[hit], expected.barycentrics[hit], atol=2e-3)
+    some = np.flatnonzero(found.faces >= 0)
+    assert (np.einsum("ij,ij->i", normals[found.faces[some]], outward[some]) > 0).all()
+    assert found.distances_m[some].max() <= cage_m * 1.0001
+    away = np.linalg.norm(places(positions, faces, found)[some] - points[some], axis=1)
+    np.testing.assert_allclose(away, found.distances_m[some], atol=1e-4)
+
+
+def test_facing_hits_of_a_thin_wall_are_on_the_side_that_is_asked_for(raycaster: Raycaster) -> None:
+    mesh = box((1.0, 0.001, 1.0))
+    scene = raycaster.scene(mesh.positions_m, mesh.faces)
+    across = np.random.default_rng(2).uniform(-0.45, 0.45, size=(1000, 2)).astype(np.float32)
+    for height in (-0.002, 0.0, 0.0005, 0.002):
+        for side in (1.0, -1.0):
+            points = np.stack([across[:, 0], np.full(1000, height, np.float32), across[:, 1]], axis=1)
+            up = np.tile(np.float32([0, side, 0]), (1000, 1))
+            found = scene.facing_hits(points, up, 0.01)
+            assert (found.faces >= 0).all()
+            np.testing.assert_allclose(places(mesh.positions_m, mesh.faces, found)[:, 1], side * 0.0005, atol=1e-6)
+
+
+def test_openness_equals_the_count_in_numpy(raycaster: Raycaster) -> None:
+    positions, faces = soup(200, seed=21)
+    scene, random = raycaster.scene(positions, faces), np.random.default_rng(22)
+    points, normals = random_rays(400, seed=23)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    leaning = normals + 0.5 * random.normal(size=normals.shape).astype(np.float32)
+    lookouts = Lookouts(
+        points_m=points,
+        normals=normals,
+        face_normals=(leaning / np.linalg.norm(leaning, axis=1, keepdims=True)).astype(np.float32),
+        turns=random.uniform(0, 6.28, 400),
+        chosen=random.integers(0, SETS, 400).astype(np.int32),
+    )
+    for reach_m in (0.3, float("inf")):
+        found = scene.openness(hemisphere_sets(32), lookouts, 1e-4, reach_m)
+        expected = by_casting.openness(scene, hemisphere_sets(32), lookouts, 1e-4, reach_m)
+        assert (expected < 1).mean() > 0.05
+        assert (np.abs(found - expected) < 1e-6).mean() > 0.97
+        assert np.abs(found - expected).max() < 0.1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32, Float64, Int32
 
 from bridge_server.backends.table import BackendKind
 
@@ -28,8 +28,23 @@ class NearestPlaces:
     distances_m: Float32[np.ndarray, "points"]
 
 
-class RayScene(Protocol):
-    """A mesh made ready for queries. Safe to query from several threads at once."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookouts:
+    """Points that look out over a hemisphere, each with a set of directions about +Z that is turned to its normal."""
+
+    points_m: Float32[np.ndarray, "points 3"]
+    normals: Float32[np.ndarray, "points 3"]
+    """Unit length."""
+    face_normals: Float32[np.ndarray, "points 3"]
+    """Unit length. Rays start off the face, and those that dip below it do not count."""
+    turns: Float64[np.ndarray, "points"]
+    """Angle in radians by which the set is turned about the normal."""
+    chosen: Int32[np.ndarray, "points"]
+    """Which set."""
+
+
+class CastsRays(Protocol):
+    """The two plain questions. Safe to ask from several threads at once."""
 
     def first_hits(
         self,
@@ -46,6 +61,32 @@ class RayScene(Protocol):
         max_distance_m: float = float("inf"),
     ) -> Bool[np.ndarray, "rays"]:
         """Whether anything lies along each ray within the distance."""
+
+
+class RayScene(CastsRays, Protocol):
+    """A mesh made ready for queries. Safe to query from several threads at once.
+
+    What bakes ask for every texel is a question of its own, so that compiled code can answer it without a stop between
+    two rays; ``by_casting`` says in NumPy what the answers are.
+    """
+
+    def facing_hits(
+        self,
+        points_m: Float32[np.ndarray, "points 3"],
+        outward: Float32[np.ndarray, "points 3"],
+        cage_m: float,
+    ) -> RayHits:
+        """Of the surfaces that face outward the nearest to each point along that direction, to either side.
+
+        Directions are of unit length; a point whose direction is zero finds nothing.
+        Nothing farther from the point than the cage counts. Surfaces that face away are passed, so that the far side
+        of a thin wall is never taken. Distances are from the point and positive on both sides.
+        """
+
+    def openness(
+        self, sets: Float32[np.ndarray, "sets samples 3"], lookouts: Lookouts, start_m: float, reach_m: float
+    ) -> Float32[np.ndarray, "points"]:
+        """Share of each point's directions that meet nothing within reach; 1 where all of them dip below the face."""
 
     def nearest(self, points_m: Float32[np.ndarray, "points 3"]) -> NearestPlaces:
         """Closest place on the surface to each point."""

@@ -1,34 +1,9 @@
 """What every ray caster demands of its input."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Float32, Int32
 
 from bridge_server.errors import InputError
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedRays:
-    """Rays of unit direction."""
-
-    origins_m: Float32[np.ndarray, "rays 3"]
-    directions: Float32[np.ndarray, "rays 3"]
-    usable: Bool[np.ndarray, "rays"]
-    """False where an origin is not finite or a direction is zero or not finite; such a ray hits nothing."""
-
-
-def prepared_rays(origins_m: Float32[np.ndarray, "rays 3"], directions: Float32[np.ndarray, "rays 3"]) -> PreparedRays:
-    """Normalise directions, so that distances are metres, and replace rays that cannot be cast."""
-    origins = np.ascontiguousarray(origins_m, dtype=np.float32)
-    squared = np.einsum("ij,ij->i", directions, directions, dtype=np.float64)
-    usable = np.isfinite(origins).all(axis=1) & np.isfinite(squared) & (squared > 0.0)
-    length = np.sqrt(np.where(usable, squared, 1.0))
-    if not usable.all():
-        origins = np.where(usable[:, None], origins, np.float32(0.0))
-        directions = np.where(usable[:, None], directions, np.array([0.0, 1.0, 0.0], np.float32))
-    unit = (directions / length[:, None]).astype(np.float32)
-    return PreparedRays(origins_m=origins, directions=unit, usable=usable)
 
 
 def checked_triangles(
