@@ -1,0 +1,99 @@
+"""The solid that a mesh bounds, and one that is wrapped around a surface which bounds none.
+
+Solids are those of manifold3d: closed, oriented, and cut, united and measured exactly.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from bridge_server.values.mesh import Mesh
+
+if TYPE_CHECKING:
+    from manifold3d import Manifold
+
+SIMPLIFY_STEPS = (0.0005, 0.001, 0.002, 0.004, 0.008)
+"""Distances that simplification may move the surface by, as shares of the diagonal."""
+WRAP_CELLS = 48
+"""Along the longest side of the grid in which an open mesh is wrapped."""
+CLOSED_CELLS = 4
+"""Holes narrower than twice this are closed."""
+SAMPLES = 100_000
+
+
+def bounded_solid(mesh: Mesh) -> "Manifold | None":
+    """All shells united; cavities stay empty. None where the mesh is open, tangled or inside out."""
+    from manifold3d import Error, Manifold, OpType
+    from manifold3d import Mesh as Arrays
+
+    solid = Manifold(Arrays(np.array(mesh.positions_m, np.float32), np.array(mesh.faces, np.uint32)))
+    if solid.status() != Error.NoError or solid.volume() <= 0.0:
+        return None
+    shells = solid.decompose()
+    solids = [shell for shell in shells if shell.volume() > 0.0]
+    cavities = [shell for shell in shells if shell.volume() < 0.0]
+    if len(solids) > 1:
+        solid = Manifold.batch_boolean(solids, OpType.Add)
+    elif cavities:
+        solid = solids[0]
+    for cavity in cavities:
+        solid = solid - _turned(cavity)
+    return solid if solid.num_tri() >= 4 and solid.volume() > 0.0 else None
+
+
+def _turned(solid: "Manifold") -> "Manifold":
+    from manifold3d import Manifold
+    from manifold3d import Mesh as Arrays
+
+    mesh = solid.to_mesh()
+    faces = np.ascontiguousarray(np.array(mesh.tri_verts, np.uint32)[:, ::-1])
+    return Manifold(Arrays(np.array(mesh.vert_properties[:, :3], np.float32), faces))
+
+
+def simplified(solid: "Manifold", triangles: int, diagonal_m: float) -> "Manifold":
+    """The solid with about as many triangles, or with as few as ``SIMPLIFY_STEPS`` allow; flat faces stay exact."""
+    for step in SIMPLIFY_STEPS:
+        if solid.num_tri() <= triangles:
+            break
+        simpler = solid.simplify(step * diagonal_m)
+        if simpler.num_tri() < 4 or simpler.volume() <= 0.0:
+            break
+        solid = simpler
+    return solid
+
+
+def wrapped(mesh: Mesh) -> Mesh:
+    """A closed surface one grid cell around an open or tangled one; what it encloses is filled, small holes closed."""
+    from scipy.ndimage import distance_transform_edt, label
+    from scipy.spatial import KDTree
+    from skimage.measure import marching_cubes
+
+    extent = np.ptp(mesh.positions_m, axis=0).astype(np.float64)
+    cell_m = float(extent.max()) / WRAP_CELLS
+    margin = CLOSED_CELLS + 2
+    origin = mesh.positions_m.min(axis=0).astype(np.float64) - margin * cell_m
+    shape = np.ceil(extent / cell_m).astype(int) + 2 * margin + 1
+    grid = np.stack(np.meshgrid(*(np.arange(count) for count in shape), indexing="ij"), axis=-1)
+    near_m = KDTree(spread_points(mesh, SAMPLES)).query(
+        grid.reshape(-1, 3) * cell_m + origin, distance_upper_bound=margin * cell_m
+    )[0]
+    cells = np.minimum(near_m / cell_m, margin).reshape(shape)
+    # Outside is where a ball of CLOSED_CELLS rolls in from the border, and as far as that ball reaches.
+    rooms, _ = label(cells > CLOSED_CELLS)
+    outside = distance_transform_edt(rooms != rooms[0, 0, 0]) <= CLOSED_CELLS - 1
+    vertices, triangles, _, _ = marching_cubes(np.where(outside, cells - 1.0, np.minimum(cells - 1.0, -0.5)), 0.0)
+    positions: Float32[np.ndarray, "vertices 3"] = (vertices * cell_m + origin).astype(np.float32)
+    return Mesh(positions_m=positions, faces=triangles.astype(np.int32))
+
+
+def spread_points(mesh: Mesh, count: int) -> Float64[np.ndarray, "count 3"]:
+    """Points all over the surface, by area, the same on every run."""
+    rng = np.random.default_rng(0)
+    corners = mesh.positions_m[mesh.faces].astype(np.float64)
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    ends = np.cumsum(areas)
+    at = np.searchsorted(ends, rng.random(count) * ends[-1])
+    weights = rng.dirichlet((1.0, 1.0, 1.0), count)
+    spread: Float64[np.ndarray, "count 3"] = np.einsum("pc,pcd->pd", weights, corners[np.minimum(at, len(areas) - 1)])
+    return spread
