@@ -130,6 +130,16 @@ class PluginEditor(EditorProcess):
                 raise AssertionError(f"{phases} not reached within {seconds} s: {jobs}, log {self.state()['log'][-5:]}")
             time.sleep(0.05)
 
+    def wait_for_phases(self, *phases: str, seconds: float = 30.0) -> None:
+        """Until the jobs are in these phases, in whatever order: the server takes them as their uploads end."""
+        end = time.monotonic() + seconds
+        while True:
+            jobs = self.jobs()
+            if sorted(phases) == sorted(job["phase"] for job in jobs):
+                return
+            assert time.monotonic() < end, f"{phases} not reached within {seconds} s: {jobs}"
+            time.sleep(0.05)
+
     def open_tab(self) -> None:
         """Click the tool-bar entry."""
         self.ask("click", menu=TOOL_BAR, label="Open3DForge")
