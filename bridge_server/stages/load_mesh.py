@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from bridge_server.run import PartialRun, Run
+from bridge_server.stages.load_mesh_fbx import read_fbx
 from bridge_server.stages.load_mesh_formats import RawSurface, extension_of, refused
 from bridge_server.stages.load_mesh_gltf import read_gltf
 from bridge_server.stages.load_mesh_obj import read_obj
@@ -37,7 +38,10 @@ class UpAxis(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadMesh(Stage):
-    """Read a GLB, glTF, OBJ, PLY or STL file; its numbers are taken as metres and it stays where it is."""
+    """Read a GLB, glTF, FBX, OBJ, PLY or STL file; it stays where it is.
+
+    Numbers are taken as metres, but for FBX, which says its unit.
+    """
 
     name: ClassVar[str] = "load_mesh"
     writes: ClassVar[str] = "high_poly"
@@ -64,6 +68,8 @@ def read_surface(source: MeshSource, run: Run) -> RawSurface:
         raise refused(source.name, "the file is empty.", "MESH_EMPTY")
     if extension in {".glb", ".gltf"}:
         raw = read_gltf(source, run)
+    elif extension == ".fbx":
+        raw = read_fbx(source, run)
     elif extension == ".obj":
         raw = read_obj(source, run)
     elif extension == ".ply":
