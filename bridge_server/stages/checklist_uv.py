@@ -85,6 +85,19 @@ def uv_padding(unwrapped: UnwrappedMesh, atlas: Atlas) -> Check:
     )
 
 
+def uv_stretch(unwrapped: UnwrappedMesh, limit: float) -> Check:
+    """Squares of the texture stay about square on the surface."""
+    return judged(
+        "uv_stretch",
+        "Little stretch",
+        ok=unwrapped.stretch <= limit,
+        figure=f"{unwrapped.stretch:.2f}, where 1 is none",
+        limit=f"at most {limit:.2f}",
+        remedy="Raise decimate.triangle_count, so that charts lie flatter; now the texture looks drawn out in places.",
+        otherwise=Verdict.WARN,
+    )
+
+
 def texel_density_spread(unwrapped: UnwrappedMesh, limit: float, scale: float) -> Check:
     """Every part of the surface gets about as many texels for its size."""
     spread = unwrapped.texel_density_spread

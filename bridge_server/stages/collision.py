@@ -31,7 +31,7 @@ from bridge_server.values.solid import bounded_solid, wrapped
 LEAST_THICKNESS = 0.005
 """Of the pieces of a flat mesh, as a share of its diagonal: engines refuse hulls without volume."""
 CONVEX_VERTEX_ERROR = 1e-5
-HOLDS = 0.99
+HOLDS = 0.995
 """Containment below which pieces are grown, and told about where that is not enough."""
 REPAIRS = 3
 CONVEX_ENOUGH = 0.05

@@ -122,6 +122,7 @@ def _surface(source: MeshSource, scene: FbxScene, run: Run) -> RawSurface:
     if any(node.name == "Deformer" for node in scene.objects.values()):
         notices.append(Notice(code="bind_pose", message="The mesh stands in its bind pose.", severity=Severity.INFO))
     parts: list[FbxGeometry] = []
+    names: list[str] = []
     models = [(number, node) for number, node in scene.objects.items() if node.name == "Model"]
     worlds: dict[int, np.ndarray] = {}
     for done, (number, model) in enumerate(models):
@@ -132,13 +133,16 @@ def _surface(source: MeshSource, scene: FbxScene, run: Run) -> RawSurface:
             if node is not None and node.name == "Geometry" and "Vertices" in {part.name for part in node.children}:
                 world = to_world @ world_of(scene, number, worlds) @ geometric(values_of(model))
                 parts.append(read_geometry(node, world, slots, len(materials)))
+                names.append(str(model.properties[1]).partition("\x00")[0])
                 check_triangle_count(source.name, sum(len(part.faces) for part in parts))
     if not parts:
         raise refused(source.name, "the file holds no triangles.", "MESH_NO_FACES")
-    return _joined(parts, (*materials.values(), MaterialTextures(roughness_factor=0.6)), notices)
+    return _joined(parts, names, (*materials.values(), MaterialTextures(roughness_factor=0.6)), notices)
 
 
-def _joined(parts: Sequence[FbxGeometry], materials: tuple[MaterialTextures, ...], notices: list[Notice]) -> RawSurface:
+def _joined(
+    parts: Sequence[FbxGeometry], names: Sequence[str], materials: tuple[MaterialTextures, ...], notices: list[Notice]
+) -> RawSurface:
     starts = np.cumsum([0, *(len(part.positions) for part in parts)])
     has_uvs = any(part.uvs is not None for part in parts)
     has_colors = any(part.colors is not None for part in parts)
@@ -154,6 +158,8 @@ def _joined(parts: Sequence[FbxGeometry], materials: tuple[MaterialTextures, ...
         else None,
         face_materials=np.concatenate([part.materials for part in parts]),
         materials=materials,
+        face_objects=np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts]),
+        objects=tuple(names),
         notices=notices,
     )
 

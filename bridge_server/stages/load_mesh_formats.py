@@ -42,6 +42,10 @@ class RawSurface:
     """As the file has them, of any length; None where not every face has them."""
     face_materials: Int64[np.ndarray, "faces"] | None = None
     materials: tuple[MaterialTextures, ...] = (MaterialTextures(),)
+    face_objects: Int64[np.ndarray, "faces"] | None = None
+    """Index into ``objects``; None where the format has no named objects, or its reader does not tell them apart."""
+    objects: tuple[str, ...] = ()
+    """Names of the nodes or models, as the file has them; one may come several times."""
     notices: list[Notice] = field(default_factory=list)
 
 

@@ -23,32 +23,16 @@ SAMPLES = 100_000
 
 
 def bounded_solid(mesh: Mesh) -> "Manifold | None":
-    """All shells united; cavities stay empty. None where the mesh is open, tangled or inside out."""
+    """All shells united, and cavities that nobody can get into filled. None where the mesh is open or inside out."""
     from manifold3d import Error, Manifold, OpType
     from manifold3d import Mesh as Arrays
 
     solid = Manifold(Arrays(np.array(mesh.positions_m, np.float32), np.array(mesh.faces, np.uint32)))
     if solid.status() != Error.NoError or solid.volume() <= 0.0:
         return None
-    shells = solid.decompose()
-    solids = [shell for shell in shells if shell.volume() > 0.0]
-    cavities = [shell for shell in shells if shell.volume() < 0.0]
-    if len(solids) > 1:
-        solid = Manifold.batch_boolean(solids, OpType.Add)
-    elif cavities:
-        solid = solids[0]
-    for cavity in cavities:
-        solid = solid - _turned(cavity)
+    shells = [shell for shell in solid.decompose() if shell.volume() > 0.0]
+    solid = Manifold.batch_boolean(shells, OpType.Add) if len(shells) > 1 else shells[0]
     return solid if solid.num_tri() >= 4 and solid.volume() > 0.0 else None
-
-
-def _turned(solid: "Manifold") -> "Manifold":
-    from manifold3d import Manifold
-    from manifold3d import Mesh as Arrays
-
-    mesh = solid.to_mesh()
-    faces = np.ascontiguousarray(np.array(mesh.tri_verts, np.uint32)[:, ::-1])
-    return Manifold(Arrays(np.array(mesh.vert_properties[:, :3], np.float32), faces))
 
 
 def simplified(solid: "Manifold", triangles: int, diagonal_m: float) -> "Manifold":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge_server.backends.decomposer.base import Decomposition, DecompositionSettings
-from bridge_server.backends.decomposer.merging import merged
+from bridge_server.backends.decomposer.merging import cost_m3, merged
 from bridge_server.backends.isolation import call_isolated
 from bridge_server.backends.table import Availability
 from bridge_server.errors import StageFailed, WorkerDied
@@ -106,8 +106,8 @@ def search(positions_m: np.ndarray, faces: np.ndarray, settings: DecompositionSe
             seed=settings.seed,
         )
         pieces = merged(_hulls(parts), settings.max_pieces, piece_m3)
-        cost = sum(piece.volume() + piece_m3 for piece in pieces)
-        clouds = [np.asarray(piece.to_mesh().vert_properties[:, :3], np.float32) for piece in pieces]
+        cost = cost_m3(pieces, piece_m3)
+        clouds = [np.asarray(piece.hull.to_mesh().vert_properties[:, :3], np.float32) for piece in pieces]
         clouds.sort(key=lambda points: -float(np.prod(np.ptp(points, axis=0))))
         partial = Path(folder, f"{number}.partial")
         partial.write_bytes(pickle.dumps((cost, clouds)))
