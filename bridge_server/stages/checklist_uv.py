@@ -74,11 +74,12 @@ def uv_padding(unwrapped: UnwrappedMesh, atlas: Atlas) -> Check:
     used = highest >= 0
     mixed = float((used & (lowest != highest)).sum()) / max(int(used.sum()), 1)
     gap = unwrapped.padding_px * SMALLEST_MIP_PX / max(unwrapped.atlas_px, 1)
+    known = f", gap {gap:.2g} texel" if unwrapped.padding_px else ""
     return judged(
         "uv_padding",
         "Charts keep apart in the distance",
         ok=mixed <= 0.001,
-        figure=f"{share(mixed)} of the texels mix charts at 128 px, gap {gap:.2g} texel",
+        figure=f"{share(mixed)} of the texels mix charts at 128 px{known}",
         limit="none mixed at 128 px",
         remedy=f"Raise unwrap.padding_px to {max(1, round(unwrapped.atlas_px / SMALLEST_MIP_PX))}.",
         otherwise=Verdict.WARN,

@@ -19,6 +19,7 @@ WRAP_CELLS = 48
 """Along the longest side of the grid in which an open mesh is wrapped."""
 CLOSED_CELLS = 4
 """Holes narrower than twice this are closed."""
+EXACT_CELLS = 2.5
 SAMPLES = 100_000
 
 
@@ -58,11 +59,13 @@ def wrapped(mesh: Mesh) -> Mesh:
     margin = CLOSED_CELLS + 2
     origin = mesh.positions_m.min(axis=0).astype(np.float64) - margin * cell_m
     shape = np.ceil(extent / cell_m).astype(int) + 2 * margin + 1
-    grid = np.stack(np.meshgrid(*(np.arange(count) for count in shape), indexing="ij"), axis=-1)
-    near_m = KDTree(spread_points(mesh, SAMPLES)).query(
-        grid.reshape(-1, 3) * cell_m + origin, distance_upper_bound=margin * cell_m
-    )[0]
-    cells = np.minimum(near_m / cell_m, margin).reshape(shape)
+    points = (spread_points(mesh, SAMPLES) - origin) / cell_m
+    touched = np.zeros(shape, np.bool_)
+    touched[tuple(np.rint(points).astype(int).T)] = True
+    # Exact near the surface that comes out, to a cell farther off.
+    cells = np.minimum(distance_transform_edt(~touched), float(margin))
+    near = np.argwhere(cells <= EXACT_CELLS)
+    cells[tuple(near.T)] = KDTree(points).query(near.astype(np.float64))[0]
     # Outside is where a ball of CLOSED_CELLS rolls in from the border, and as far as that ball reaches.
     rooms, _ = label(cells > CLOSED_CELLS)
     outside = distance_transform_edt(rooms != rooms[0, 0, 0]) <= CLOSED_CELLS - 1

@@ -34,7 +34,7 @@ CUT_PRICE = 0.2
 """Of a part while cutting, as a share of a piece's: what is cut in vain is joined again."""
 GOOD_ENOUGH = 0.01
 """Excess volume at which cutting ends, as a share of the solid's volume; a part is left alone below a tenth of it."""
-REFINE_ROUNDS = 12
+REFINE_ROUNDS = 8
 REFINES = 0.998
 """Share of the cost below which another way to cut is taken."""
 LEAST_PART = 1e-6
