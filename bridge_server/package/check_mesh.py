@@ -5,11 +5,10 @@ and left out of the rest. A file from elsewhere may tile and mirror its UVs on p
 asset only warns here.
 """
 
-import re
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import InputError
@@ -41,7 +40,6 @@ SHAPES = {
     "USP": CollisionShape.SPHERE,
     "UCP": CollisionShape.CAPSULE,
 }
-COLLISION_NAME = re.compile(r"^(UCX|UBX|USP|UCP)_|-(?:conv)?colonly$|-(?:conv)?col$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +93,11 @@ def _read(source: MeshSource, run: Run) -> MeshFile:
     raw = read_surface(source, run)
     notices = list(raw.notices)
     kept = usable_faces(source.name, raw, notices)
-    hull = _is_collision(raw)[kept]
+    hull = raw.collision_faces()[kept]
     if hull.all():
         raise InputError("it holds collision pieces and nothing else.", subject=source.name, reason="MESH_NO_FACES")
     mesh, rows = welded_surface(source.name, raw, raw.positions, kept[~hull], notices)
     return MeshFile(raw=raw, mesh=mesh, rows=rows, pieces=_pieces(raw, kept[hull]), notices=tuple(notices))
-
-
-def _is_collision(raw: RawSurface) -> Bool[np.ndarray, "faces"]:
-    if raw.face_objects is None:
-        return np.zeros(len(raw.faces), np.bool_)
-    marked = np.array([COLLISION_NAME.search(name) is not None for name in raw.objects], np.bool_)
-    return np.asarray(marked[raw.face_objects])
 
 
 def _pieces(raw: RawSurface, rows: Int64[np.ndarray, "faces"]) -> tuple[CollisionPiece, ...]:

@@ -45,7 +45,7 @@ class LoadMesh(Stage):
 
     name: ClassVar[str] = "load_mesh"
     writes: ClassVar[str] = "high_poly"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     up_axis: UpAxis = UpAxis.Y
     """``z`` turns a file of a Z-up program upright."""
 
@@ -53,7 +53,7 @@ class LoadMesh(Stage):
         """Raises ``InputError`` where the file cannot be read or holds no usable surface."""
         raw = read_surface(mesh_source, PartialRun(run, 0.0, 0.7))
         notices = list(raw.notices)
-        kept = usable_faces(mesh_source.name, raw, notices)
+        kept = without_collision(raw, usable_faces(mesh_source.name, raw, notices), notices)
         positions = raw.positions
         if self.up_axis is UpAxis.Z:
             positions = positions[:, [0, 2, 1]] * (1.0, 1.0, -1.0)
@@ -99,6 +99,19 @@ def usable_faces(name: str, raw: RawSurface, notices: list[Notice]) -> Int64[np.
             )
         )
     return np.flatnonzero(good)
+
+
+def without_collision(
+    raw: RawSurface, kept: Int64[np.ndarray, "kept"], notices: list[Notice]
+) -> Int64[np.ndarray, "rest"]:
+    """The faces that are no collision by their object's name, unless there are no others."""
+    marked = raw.collision_faces()[kept]
+    if not marked.any() or marked.all():
+        return kept
+    count = int(marked.sum())
+    message = f"{count:,} triangles of the file's own collision are left out; the asset gets new collision."
+    notices.append(Notice(code="collision_left_out", message=message, severity=Severity.INFO))
+    return kept[~marked]
 
 
 def high_poly_of(

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from bridge_server.errors import InputError
 from bridge_server.stages.fbx_reader import is_binary_fbx
 from bridge_server.values.base import Notice
+from bridge_server.values.collision import MARKED_AS_COLLISION
 from bridge_server.values.source import MeshSource
 from bridge_server.values.surface_texture import MaterialTextures
 
@@ -47,6 +48,13 @@ class RawSurface:
     objects: tuple[str, ...] = ()
     """Names of the nodes or models, as the file has them; one may come several times."""
     notices: list[Notice] = field(default_factory=list)
+
+    def collision_faces(self) -> Bool[np.ndarray, "faces"]:
+        """Faces of objects whose names mark them as collision."""
+        if self.face_objects is None:
+            return np.zeros(len(self.faces), np.bool_)
+        marked = np.array([MARKED_AS_COLLISION.search(name) is not None for name in self.objects], np.bool_)
+        return np.asarray(marked[self.face_objects])
 
 
 def extension_of(name: str) -> str:

@@ -1,10 +1,14 @@
 """Simple collision: closed convex pieces that Unreal reads by name."""
 
 import enum
+import re
 from dataclasses import dataclass
 
 from bridge_server.values.base import Value
 from bridge_server.values.mesh import Mesh
+
+MARKED_AS_COLLISION = re.compile(r"^(UCX|UBX|USP|UCP)_|-(?:conv)?col(?:only)?$", re.IGNORECASE)
+"""Names by which Unreal and Godot take a mesh for collision."""
 
 
 class CollisionShape(enum.StrEnum):

@@ -77,17 +77,21 @@ def test_what_our_writer_wrote_comes_back():
     mesh = unwrapped_shapes.unwrapped_box((1, 2, 3), cells=2)
     made = Model(
         meshes=(render_mesh("SM_Box", mesh, AS_IT_IS),),
-        hulls=(HullMesh(name="UCX_SM_Box_00", positions_m=mesh.positions_m[:0], faces=mesh.faces[:0]),),
+        hulls=(HullMesh(name="UCX_SM_Box_00", positions_m=shapes.box().positions_m, faces=shapes.box().faces),),
         material=MaterialFiles(name="MI_Box", base_color_path="T_Box_BC.png"),
     )
     data = write_fbx(made)
     raw = surface(data)
-    assert len(raw.faces) == len(mesh.faces)
-    np.testing.assert_allclose(raw.positions[raw.faces], mesh.positions_m[mesh.faces], atol=1e-6)
-    np.testing.assert_allclose(raw.corner_uvs, mesh.uvs[mesh.faces], atol=1e-6)
+    assert raw.objects == ("SM_Box", "UCX_SM_Box_00")
+    assert len(raw.faces) == len(mesh.faces) + 12
+    render = np.flatnonzero(~raw.collision_faces())
+    assert len(render) == len(mesh.faces)
+    np.testing.assert_allclose(raw.positions[raw.faces[render]], mesh.positions_m[mesh.faces], atol=1e-6)
+    np.testing.assert_allclose(raw.corner_uvs[render], mesh.uvs[mesh.faces], atol=1e-6)
     assert raw.materials[0].name == "MI_Box"
     assert [notice.code for notice in raw.notices] == ["texture_unreadable"]
     assert set(texture_names(data)) == {"T_Box_BC.png"}
+    assert "collision_left_out" in [notice.code for notice in high_poly(data).notices]
     loaded = high_poly(data).mesh
     assert is_watertight(loaded)
     assert volume_m3(loaded) == pytest.approx(6.0, rel=1e-5)
