@@ -45,12 +45,29 @@ class Shape:
     mesh: Mesh
     solid: Mesh
     """The mesh itself where it is closed, else the surface wrapped around it."""
+    volume_m3: float
+    """Of the mesh's solid; 0 where it bounds none."""
     samples: Float64[np.ndarray, "samples 3"]
+
+    def hull_excess(self, hull: Mesh) -> float:
+        """Excess volume of the hull of all, which needs no boolean where it holds the solid."""
+        if self.open:
+            return excess_volume([fit_convex(hull)], self.solid)
+        return volume_m3(hull) / self.volume_m3 - 1.0
 
     @property
     def open(self) -> bool:
         """Whether the mesh bounds no solid by itself."""
         return self.solid is not self.mesh
+
+
+def shape_of(mesh: Mesh, seed: int) -> Shape:
+    """The mesh with its solid and samples of its surface."""
+    solid = bounded_solid(mesh)
+    samples = surface_samples(mesh, seed)
+    if solid is None:
+        return Shape(mesh, wrapped(mesh), 0.0, samples)
+    return Shape(mesh, mesh, float(solid.volume()), samples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +101,7 @@ class MakeCollision(Stage):
         if not len(mesh.faces) or not np.isfinite(mesh.positions_m).all() or mesh.diagonal_m <= 0.0:
             raise StageFailed("the mesh has no extent, so nothing can collide with it.", subject=self.name)
         run.checkpoint(0.0, "solid")
-        shape = Shape(
-            mesh, mesh if bounded_solid(mesh) is not None else wrapped(mesh), surface_samples(mesh, self.seed)
-        )
+        shape = shape_of(mesh, self.seed)
         hull = convex_hull(mesh.positions_m[mesh.faces.reshape(-1)], LEAST_THICKNESS * mesh.diagonal_m)
         notices: tuple[Notice, ...] = ()
         if self.shape is CollisionShape.CONVEX:
@@ -110,7 +125,7 @@ class MakeCollision(Stage):
         self, shape: Shape, hull: Mesh, decomposer: Decomposer, run: Run
     ) -> tuple[tuple[Mesh, ...], str, tuple[Notice, ...]]:
         """Hulls, the method's name, and what has to be told."""
-        if self.max_pieces == 1 or excess_volume([fit_convex(hull)], shape.solid) <= CONVEX_ENOUGH:
+        if self.max_pieces == 1 or shape.hull_excess(hull) <= CONVEX_ENOUGH:
             return (hull,), "hull", ()
         settings = DecompositionSettings(
             max_pieces=self.max_pieces, piece_cost=self.piece_cost, seed=self.seed, time_limit_s=self.time_limit_s
