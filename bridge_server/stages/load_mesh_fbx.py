@@ -59,6 +59,8 @@ def read_fbx(source: MeshSource, run: Run) -> RawSurface:
 def _is_wanted(path: tuple[str, ...]) -> bool:
     if len(path) == 1:
         return path[0] in {"Objects", "Connections", "GlobalSettings"}
+    if path[:2] == ("Objects", "Deformer"):
+        return len(path) == 2  # that there is one says enough
     return path[0] != "Objects" or path[1] in READ_OBJECTS
 
 
