@@ -92,7 +92,7 @@ def uv_stretch(unwrapped: UnwrappedMesh, limit: float) -> Check:
         "uv_stretch",
         "Little stretch",
         ok=unwrapped.stretch <= limit,
-        figure=f"{unwrapped.stretch:.2f}, where 1 is none",
+        figure=f"{unwrapped.stretch:.3g}, where 1 is none",
         limit=f"at most {limit:.2f}",
         remedy="Raise decimate.triangle_count, so that charts lie flatter; now the texture looks drawn out in places.",
         otherwise=Verdict.WARN,
