@@ -167,22 +167,28 @@ def main() -> None:
     parser.add_argument("--meshes", default=",".join(mesh.name for mesh in MESHES))
     parser.add_argument("--methods", default=",".join(METHODS))
     arguments = parser.parse_args()
-    known = json.loads(RESULTS.read_text(encoding="utf-8"))["meshes"] if RESULTS.exists() else []
-    rows = {(row["mesh"], row["method"]): row for row in known}
+    order: list[dict[str, object]] = []
     for name in arguments.meshes.split(","):
-        mesh = mesh_named(name)
+        mesh, found = mesh_named(name), []
         low = low_poly(mesh)
         for method in arguments.methods.split(","):
             figures, pieces = measured(mesh, low, method)
-            rows[name, method] = asdict(figures)
+            found.append(figures)
             print(line(figures), flush=True)
             if method == "ours":
                 SHEETS.mkdir(exist_ok=True)
                 Image.fromarray(cells(low, pieces)).save(SHEETS / f"{name}.png")
-        order = [row for mesh in MESHES for m in METHODS if (row := rows.get((mesh.name, m))) is not None]
+        order = joined(found)
         _machine.write("collision", {"pieces": PIECES, "averages": averages(order), "meshes": order})
     print(json.dumps(averages(order), indent=2))
     sheet()
+
+
+def joined(found: list[Figures]) -> list[dict[str, object]]:
+    """All rows known by now, the new ones in place of older ones, in the order of the set."""
+    known = json.loads(RESULTS.read_text(encoding="utf-8"))["meshes"] if RESULTS.exists() else []
+    rows = {(row["mesh"], row["method"]): row for row in (*known, *map(asdict, found))}
+    return [row for mesh in MESHES for m in METHODS if (row := rows.get((mesh.name, m))) is not None]
 
 
 def line(found: Figures) -> str:
