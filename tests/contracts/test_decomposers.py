@@ -89,6 +89,16 @@ def test_a_surface_that_bounds_nothing_is_refused(name):
         DECOMPOSERS.load(name).decompose(sheet, _settings(), SilentRun())
 
 
+def test_a_pile_of_crumbs_is_taken_in_groups():
+    rng = np.random.default_rng(0)
+    crumbs = [shapes.box((0.02, 0.02, 0.02), tuple(place)) for place in rng.uniform(-0.5, 0.5, (60, 3))]
+    pile = shapes.merged(shapes.box((0.4, 0.4, 0.4)), *crumbs)
+    found = DECOMPOSERS.load("planes").decompose(pile, _settings(max_pieces=4), SilentRun())
+    assert len(found.pieces) <= 4
+    held = np.min([outside_distance_m(piece, pile.positions_m) for piece in found.pieces], axis=0)
+    assert held.max() <= 1e-3
+
+
 def test_planes_give_the_best_so_far_at_the_time_limit():
     found = DECOMPOSERS.load("planes").decompose(shapes.torus(), _settings(time_limit_s=0.0), SilentRun())
     assert not found.complete

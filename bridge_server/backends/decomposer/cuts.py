@@ -27,6 +27,8 @@ SAVES_ENOUGH = 0.3
 LOOK_AHEAD = 4
 """Cuts that get a second look, of each direction two at most."""
 SAME_DIRECTION = 0.99
+MOST_A_CUT = 8
+"""Where a cut leaves more pieces, its two sides stay together, as those of a pile of crumbs."""
 WORTH_A_LOOK = 10.0
 """How many pieces the excess of a part must be worth for a second look."""
 
@@ -105,6 +107,8 @@ def cut_by(part: Part, plane: Plane, prices: Prices) -> Cut | None:
     if any(half.volume() <= prices.least_m3 for half in halves):
         return None
     pieces = [piece for half in halves for piece in half.decompose()]
+    if len(pieces) > MOST_A_CUT:
+        pieces = list(halves)
     parts = tuple(part_of(piece) for piece in pieces if piece.volume() > prices.least_m3)
     return Cut(plane, parts, sum(one.hull.volume() + prices.piece_m3 for one in parts))
 

@@ -125,7 +125,7 @@ def _cut_apart(solid: "Manifold", settings: DecompositionSettings, ends_s: float
     volume = float(solid.volume())
     prices = Prices(piece_m3=CUT_PRICE * settings.piece_cost * volume, least_m3=LEAST_PART * volume)
     most = min(PARTS_A_PIECE * settings.max_pieces, max(MOST_PARTS, settings.max_pieces))
-    open_parts = [part_of(shell) for shell in solid.decompose()]
+    open_parts = [part_of(group) for group in grouped(solid.decompose(), most)]
     closed: list[Part] = []
     while open_parts and len(open_parts) + len(closed) < most:
         if sum(part.excess_m3 for part in open_parts) <= GOOD_ENOUGH * volume:
@@ -142,6 +142,22 @@ def _cut_apart(solid: "Manifold", settings: DecompositionSettings, ends_s: float
         else:
             open_parts += cut.parts
     return [*open_parts, *closed], True
+
+
+def grouped(shells: list["Manifold"], most: int) -> list["Manifold"]:
+    """Shells as they are, or so many groups of neighbours: around the largest and those farthest from the others."""
+    if len(shells) <= most:
+        return shells
+    boxes = np.array([shell.bounding_box() for shell in shells]).reshape(-1, 2, 3)
+    centers = boxes.mean(axis=1)
+    chosen = [int(np.argmax([shell.volume() for shell in shells]))]
+    away = np.linalg.norm(centers - centers[chosen[0]], axis=1)
+    while len(chosen) < most:
+        chosen.append(int(np.argmax(away)))
+        away = np.minimum(away, np.linalg.norm(centers - centers[chosen[-1]], axis=1))
+    owner = np.linalg.norm(centers[:, None] - centers[None, chosen], axis=2).argmin(axis=1)
+    groups = [[shells[row] for row in np.flatnonzero(owner == number)] for number in range(most)]
+    return [_united(group) for group in groups if group]
 
 
 def _as_mesh(piece: "Manifold") -> Mesh:
