@@ -6,7 +6,7 @@ from bridge_server.backends.isolation import call_isolated
 from bridge_server.run import SilentRun
 from bridge_server.values.mesh import Mesh
 
-TIME_LIMIT_S = 240.0
+TIME_LIMIT_S = 180.0
 PIECES = 16
 
 

@@ -90,7 +90,7 @@ class MakeCollision(Stage):
     """Volume, as a share of the asset's, that a further piece has to save to be worth it."""
     simple_excess: Annotated[float, Range(0.0, 1.0)] = 0.08
     """Volume that a box, ball or capsule may add to the convex piece in whose place it comes; 0 keeps all convex."""
-    time_limit_s: Annotated[float, Range(1.0, 600.0)] = 20.0
+    time_limit_s: Annotated[float, Range(1.0, 600.0)] = 60.0
     """After this the decomposition takes the best it has found."""
     seed: Annotated[int, Range(0, 1_000_000)] = 0
     """Of the random choices."""
