@@ -44,6 +44,8 @@ from bridge_server.values.surface import VertexField
 
 METHODS = ("ours", "coacd", "vhacd")
 TRIANGLES = 5000
+LONGEST_S = 600.0
+"""Our own limit: a busy machine shall change no figure but the seconds."""
 CELL_PX, COLUMNS = 150, 8
 RESULTS = _machine.RESULTS / "collision.json"
 SHEETS = Path(tempfile.gettempdir()) / "forge-collision-cells"
@@ -83,7 +85,7 @@ def pieces_by(method: str, low: LowPoly) -> list[FittedShape]:
     if method != "ours":
         return [fit_convex(convex_hull(cloud)) for cloud in clouds_by(method, low.mesh)]
     decomposer = DECOMPOSERS.load(DECOMPOSERS.choose("auto"))
-    made: Collision = MakeCollision(max_pieces=PIECES)(SilentRun(), decomposer, low_poly=low)
+    made: Collision = MakeCollision(max_pieces=PIECES, time_limit_s=LONGEST_S)(SilentRun(), decomposer, low_poly=low)
     fits = {CollisionShape.SPHERE: fit_sphere, CollisionShape.CAPSULE: fit_capsule}
     return [
         fits[piece.shape](piece.mesh.positions_m.astype(np.float64))
