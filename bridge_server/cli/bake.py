@@ -47,7 +47,7 @@ class Parts(enum.StrEnum):
 
 
 def bake(
-    high: Annotated[Path, typer.Argument(help="Mesh file to take detail from: GLB, glTF, OBJ, PLY or STL.")],
+    high: Annotated[Path, typer.Argument(help="Mesh file to take detail from: GLB, glTF, FBX, OBJ, PLY or STL.")],
     low: Annotated[Path, typer.Argument(help="Mesh file to bake for; its texture coordinates are kept.")],
     *,
     maps: Annotated[str, typer.Option(help="Names of maps with commas between, or all.")] = DEFAULT_MAPS,

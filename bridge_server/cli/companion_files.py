@@ -20,6 +20,8 @@ def find_companions(mesh: Path) -> dict[str, Path]:
     suffix = mesh.suffix.lower()
     if suffix == ".gltf":
         return _existing(mesh.parent, _gltf_references(mesh))
+    if suffix == ".fbx":
+        return _existing(mesh.parent, _fbx_references(mesh))
     if suffix != ".obj":
         return {}
     found = _existing(mesh.parent, _references(mesh, ("mtllib",)))
@@ -53,6 +55,17 @@ def _gltf_references(file: Path) -> list[str]:
     except (ValueError, AttributeError, TypeError):
         return []
     return [unquote(uri) for uri in uris if isinstance(uri, str) and uri and not uri.startswith("data:")]
+
+
+def _fbx_references(mesh: Path) -> list[str]:
+    """Names of textures; a file that cannot be read is left to the server, which says why."""
+    from bridge_server.stages.fbx_reader import FbxError
+    from bridge_server.stages.load_mesh_fbx import texture_names
+
+    try:
+        return texture_names(mesh.read_bytes())
+    except FbxError:
+        return []
 
 
 def _existing(folder: Path, names: list[str]) -> dict[str, Path]:

@@ -23,7 +23,7 @@ class ExitCode(enum.IntEnum):
     SETUP_FAILED = 6
     """The bootstrap could not make the environment."""
     CHECKLIST_FAILED = 7
-    """The package is there, and a rule of its checklist fails."""
+    """The package or mesh file is there, and a rule of its checklist fails."""
     INTERRUPTED = 130
     """Ctrl-C."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def submit(
     file: Annotated[
-        Path | None, typer.Argument(help="Photo of the front, or a mesh file (GLB, glTF, OBJ, PLY, STL).")
+        Path | None, typer.Argument(help="Photo of the front, or a mesh file (GLB, glTF, FBX, OBJ, PLY, STL).")
     ] = None,
     *,
     preset: Annotated[str, typer.Option(help="Name of the preset.")] = "prop_UE5_standard",

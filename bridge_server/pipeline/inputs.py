@@ -25,7 +25,7 @@ KEPT_EDGE_PX = 4096
 """Larger photos are reduced to this edge: no map or grid of ours resolves more."""
 
 KNOWN_FORMATS = "PNG, JPEG, WebP, TIFF, BMP and GIF"
-KNOWN_MESHES = "GLB, glTF, OBJ, PLY and STL"
+KNOWN_MESHES = "GLB, glTF, FBX, OBJ, PLY and STL"
 _SAVE_AGAIN = "Open it in an image editor and save it again as PNG or JPEG."
 _ORIENTATION_TAG = 0x0112
 _TURNS = {

@@ -101,7 +101,7 @@ def _road(recipe: Recipe, inputs: Collection[str]) -> str:
         listed = ", ".join(sorted(inputs)) or "nothing"
         raise PlanError(f"wants photos or one mesh file, not {listed}.", subject=subject)
     if recipe.preset.generator == "mesh" and given[0] != "mesh_source":
-        remedy = "Give a GLB, OBJ, PLY or STL file, or choose another generator."
+        remedy = "Give a GLB, FBX, OBJ, PLY or STL file, or choose another generator."
         raise PlanError("its generator 'mesh' wants a mesh file, not photos.", subject=subject, remedy=remedy)
     return given[0]
 

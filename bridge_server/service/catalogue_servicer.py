@@ -15,7 +15,7 @@ from bridge_server.service.names import bare
 MESH_GENERATOR = SeenBackend(
     kind="generator",
     name="mesh",
-    availability=Availability(available=True, detail="takes a GLB, OBJ, PLY or STL file in place of photos"),
+    availability=Availability(available=True, detail="takes a GLB, FBX, OBJ, PLY or STL file in place of photos"),
 )
 
 

@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.run import Run
 from bridge_server.stages import checklist_asset as asset_rules
 from bridge_server.stages import checklist_collision as collision_rules
 from bridge_server.stages import checklist_maps as map_rules
 from bridge_server.stages import checklist_mesh as mesh_rules
+from bridge_server.stages import checklist_surface as surface_rules
 from bridge_server.stages import checklist_uv as uv_rules
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.checklist import Check, Checklist
 from bridge_server.values.collision import Collision
 from bridge_server.values.lod import LodChain
-from bridge_server.values.mesh import HighPoly, LowPoly, UnwrappedMesh
+from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, UnwrappedMesh
 from bridge_server.values.placement import Placement
 from bridge_server.values.texture import AlbedoMap, NormalMap, PackedMap, TexelHits
 
@@ -26,7 +28,7 @@ class MakeChecklist(Stage):
 
     name: ClassVar[str] = "checklist"
     writes: ClassVar[str] = "checklist"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     asset_name: str = "Asset"
     """Name of the asset, without prefix."""
@@ -42,6 +44,12 @@ class MakeChecklist(Stage):
     """Share of texels that two faces may share."""
     texel_density_spread_limit: Annotated[float, Range(0.0, 10.0)] = 0.25
     """Standard deviation of the charts' texel densities over their mean."""
+    uv_stretch_limit: Annotated[float, Range(1.0, 100.0)] = 1.5
+    """Largest L2 stretch of the layout; 1 is none."""
+    sliver_limit: Share = 0.05
+    """Share of faces that may be needles."""
+    lod_error_limit_px: Annotated[float, Range(0.0, 1080.0)] = 6.0
+    """Pixels of a picture 1080 high by which a level may be off where it comes in."""
     hausdorff_limit: Share = 0.03
     """Largest distance to the high poly as a share of the diagonal."""
     seam_gap_limit: Share = 0.0005
@@ -54,8 +62,10 @@ class MakeChecklist(Stage):
     """Share of texels that may be neither metal nor not."""
     collision_vertex_limit: Annotated[int, Range(4, 255)] = 64
     """Most corners of a collision piece."""
-    containment_limit: Share = 0.95
+    containment_limit: Share = 0.98
     """Share of the surface that collision must hold."""
+    collision_excess_limit: Annotated[float, Range(0.0, 100.0)] = 0.5
+    """Volume that collision may enclose in vain, over that of the asset."""
     collision_triangle_share: Share = 0.01
     """Triangles of all collision pieces over those of LOD0."""
     rig_wanted: str = ""
@@ -64,6 +74,7 @@ class MakeChecklist(Stage):
     def __call__(
         self,
         run: Run,
+        raycaster: Raycaster,
         *,
         unwrapped: UnwrappedMesh,
         high_poly: HighPoly | None = None,
@@ -78,7 +89,7 @@ class MakeChecklist(Stage):
     ) -> Checklist:
         """Apply all rules; one whose slot is missing is skipped."""
         run.checkpoint(0.0, "triangles")
-        mesh = self._mesh(unwrapped, high_poly, low_poly, lods)
+        mesh = (*self._mesh(unwrapped, high_poly, low_poly, lods), *self._surface(raycaster, unwrapped.welded_mesh()))
         run.checkpoint(0.2, "UVs")
         uvs = self._uvs(unwrapped, placement)
         run.checkpoint(0.6, "textures")
@@ -113,7 +124,15 @@ class MakeChecklist(Stage):
             mesh_rules.likeness(low_poly, self.hausdorff_limit),
             mesh_rules.lod_count(lods, self.lod_count),
             mesh_rules.lod_order(lods),
+            mesh_rules.lod_error(lods, self.lod_error_limit_px),
             mesh_rules.seam_gap(lods, self.seam_gap_limit),
+        )
+
+    def _surface(self, raycaster: Raycaster, welded: Mesh) -> tuple[Check, ...]:
+        return (
+            surface_rules.sliver_share(welded, self.sliver_limit),
+            surface_rules.inner_hulls(welded),
+            surface_rules.back_faces_seen(raycaster, welded),
         )
 
     def _uvs(self, unwrapped: UnwrappedMesh, placement: Placement | None) -> tuple[Check, ...]:
@@ -124,6 +143,7 @@ class MakeChecklist(Stage):
             uv_rules.uv_in_unit_square(unwrapped),
             uv_rules.uv_padding(unwrapped, atlas),
             uv_rules.texel_density_spread(unwrapped, self.texel_density_spread_limit, scale),
+            uv_rules.uv_stretch(unwrapped, self.uv_stretch_limit),
         )
 
     def _collision(self, collision: Collision | None, lod0_triangles: int) -> tuple[Check, ...]:
@@ -133,5 +153,6 @@ class MakeChecklist(Stage):
             collision_rules.collision_convex(collision),
             collision_rules.collision_vertices(collision, self.collision_vertex_limit),
             collision_rules.collision_containment(collision, self.containment_limit),
+            collision_rules.collision_excess(collision, self.collision_excess_limit),
             collision_rules.collision_triangle_share(collision, lod0_triangles, self.collision_triangle_share),
         )

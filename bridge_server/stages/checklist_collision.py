@@ -93,6 +93,24 @@ def collision_containment(collision: Collision | None, limit: float) -> Check:
     )
 
 
+def collision_excess(collision: Collision | None, limit: float) -> Check:
+    """The pieces enclose little that is not the asset: things would stop in the air before they touch it."""
+    rule, title = "collision_excess", "Collision lies close to the asset"
+    if collision is None:
+        return skipped(rule, title, "no collision was made")
+    if np.isnan(collision.excess_volume):
+        return skipped(rule, title, "not measured")
+    return judged(
+        rule,
+        title,
+        ok=collision.excess_volume <= limit,
+        figure=f"{share(max(collision.excess_volume, 0.0))} of the asset's volume in excess",
+        limit=f"at most {share(limit)}",
+        remedy="Raise collision.max_pieces, or lower collision.piece_cost and collision.simple_excess.",
+        otherwise=Verdict.WARN,
+    )
+
+
 def collision_triangle_share(collision: Collision | None, lod0_triangles: int, limit: float) -> Check:
     """Collision costs little beside what is drawn."""
     rule, title = "collision_triangle_share", "Collision is light"

@@ -8,6 +8,7 @@ from bridge_server.values.lod import LodChain
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, UnwrappedMesh, edge_face_counts, volume_m3
 
 TARGET_TOLERANCE = 0.01
+SCREEN_PX = 1080
 
 
 def triangle_budget(
@@ -151,6 +152,24 @@ def lod_order(lods: LodChain | None) -> Check:
         figure=" > ".join(f"{count:,}" for count in counts) + " triangles",
         limit="triangles and screen sizes fall",
         remedy="Lower lods.count, or reduce each level more strongly with lods.reduction.",
+    )
+
+
+def lod_error(lods: LodChain | None, limit_px: float) -> Check:
+    """At the size on screen at which a level comes in, its silhouette is off by few pixels of a picture 1080 high."""
+    rule, title = "lod_error", "Levels change unseen"
+    if lods is None or len(lods.lods) < 2:
+        return skipped(rule, title, "one level only" if lods is not None else "none were made")
+    size = max(lods.lods[0].mesh.welded_mesh().diagonal_m, 1e-12)
+    off_px = [lod.error_m / size * lod.screen_size * SCREEN_PX for lod in lods.lods[1:]]
+    return judged(
+        rule,
+        title,
+        ok=max(off_px) <= limit_px,
+        figure=", ".join(f"{value:.1f}" for value in off_px) + " px where each level comes in",
+        limit=f"at most {limit_px:g} px of {SCREEN_PX}",
+        remedy="Reduce the levels less strongly with lods.reduction.",
+        otherwise=Verdict.WARN,
     )
 
 

@@ -74,13 +74,27 @@ def uv_padding(unwrapped: UnwrappedMesh, atlas: Atlas) -> Check:
     used = highest >= 0
     mixed = float((used & (lowest != highest)).sum()) / max(int(used.sum()), 1)
     gap = unwrapped.padding_px * SMALLEST_MIP_PX / max(unwrapped.atlas_px, 1)
+    known = f", gap {gap:.2g} texel" if unwrapped.padding_px else ""
     return judged(
         "uv_padding",
         "Charts keep apart in the distance",
         ok=mixed <= 0.001,
-        figure=f"{share(mixed)} of the texels mix charts at 128 px, gap {gap:.2g} texel",
+        figure=f"{share(mixed)} of the texels mix charts at 128 px{known}",
         limit="none mixed at 128 px",
         remedy=f"Raise unwrap.padding_px to {max(1, round(unwrapped.atlas_px / SMALLEST_MIP_PX))}.",
+        otherwise=Verdict.WARN,
+    )
+
+
+def uv_stretch(unwrapped: UnwrappedMesh, limit: float) -> Check:
+    """Squares of the texture stay about square on the surface."""
+    return judged(
+        "uv_stretch",
+        "Little stretch",
+        ok=unwrapped.stretch <= limit,
+        figure=f"{unwrapped.stretch:.3g}, where 1 is none",
+        limit=f"at most {limit:.2f}",
+        remedy="Raise decimate.triangle_count, so that charts lie flatter; now the texture looks drawn out in places.",
         otherwise=Verdict.WARN,
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from bridge_server.run import PartialRun, Run
+from bridge_server.stages.load_mesh_fbx import read_fbx
 from bridge_server.stages.load_mesh_formats import RawSurface, extension_of, refused
 from bridge_server.stages.load_mesh_gltf import read_gltf
 from bridge_server.stages.load_mesh_obj import read_obj
@@ -37,11 +38,14 @@ class UpAxis(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadMesh(Stage):
-    """Read a GLB, glTF, OBJ, PLY or STL file; its numbers are taken as metres and it stays where it is."""
+    """Read a GLB, glTF, FBX, OBJ, PLY or STL file; it stays where it is.
+
+    Numbers are taken as metres, but for FBX, which says its unit.
+    """
 
     name: ClassVar[str] = "load_mesh"
     writes: ClassVar[str] = "high_poly"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     up_axis: UpAxis = UpAxis.Y
     """``z`` turns a file of a Z-up program upright."""
 
@@ -49,7 +53,7 @@ class LoadMesh(Stage):
         """Raises ``InputError`` where the file cannot be read or holds no usable surface."""
         raw = read_surface(mesh_source, PartialRun(run, 0.0, 0.7))
         notices = list(raw.notices)
-        kept = usable_faces(mesh_source.name, raw, notices)
+        kept = without_collision(raw, usable_faces(mesh_source.name, raw, notices), notices)
         positions = raw.positions
         if self.up_axis is UpAxis.Z:
             positions = positions[:, [0, 2, 1]] * (1.0, 1.0, -1.0)
@@ -64,6 +68,8 @@ def read_surface(source: MeshSource, run: Run) -> RawSurface:
         raise refused(source.name, "the file is empty.", "MESH_EMPTY")
     if extension in {".glb", ".gltf"}:
         raw = read_gltf(source, run)
+    elif extension == ".fbx":
+        raw = read_fbx(source, run)
     elif extension == ".obj":
         raw = read_obj(source, run)
     elif extension == ".ply":
@@ -93,6 +99,19 @@ def usable_faces(name: str, raw: RawSurface, notices: list[Notice]) -> Int64[np.
             )
         )
     return np.flatnonzero(good)
+
+
+def without_collision(
+    raw: RawSurface, kept: Int64[np.ndarray, "kept"], notices: list[Notice]
+) -> Int64[np.ndarray, "rest"]:
+    """The faces that are no collision by their object's name, unless there are no others."""
+    marked = raw.collision_faces()[kept]
+    if not marked.any() or marked.all():
+        return kept
+    count = int(marked.sum())
+    message = f"{count:,} triangles of the file's own collision are left out; the asset gets new collision."
+    notices.append(Notice(code="collision_left_out", message=message, severity=Severity.INFO))
+    return kept[~marked]
 
 
 def high_poly_of(

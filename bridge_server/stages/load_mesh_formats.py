@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from bridge_server.errors import InputError
+from bridge_server.stages.fbx_reader import is_binary_fbx
 from bridge_server.values.base import Notice
+from bridge_server.values.collision import MARKED_AS_COLLISION
 from bridge_server.values.source import MeshSource
 from bridge_server.values.surface_texture import MaterialTextures
 
-KNOWN_EXTENSIONS = (".glb", ".gltf", ".obj", ".ply", ".stl")
+KNOWN_EXTENSIONS = (".glb", ".gltf", ".fbx", ".obj", ".ply", ".stl")
 MAX_FILE_BYTES = 4 << 30
 MAX_TRIANGLES = 20_000_000
 EXPORT_GLB = "Export it as GLB (binary glTF 2.0) from your 3D program."
@@ -41,19 +43,23 @@ class RawSurface:
     """As the file has them, of any length; None where not every face has them."""
     face_materials: Int64[np.ndarray, "faces"] | None = None
     materials: tuple[MaterialTextures, ...] = (MaterialTextures(),)
+    face_objects: Int64[np.ndarray, "faces"] | None = None
+    """Index into ``objects``; None where the format has no named objects, or its reader does not tell them apart."""
+    objects: tuple[str, ...] = ()
+    """Names of the nodes or models, as the file has them; one may come several times."""
     notices: list[Notice] = field(default_factory=list)
+
+    def collision_faces(self) -> Bool[np.ndarray, "faces"]:
+        """Faces of objects whose names mark them as collision."""
+        if self.face_objects is None:
+            return np.zeros(len(self.faces), np.bool_)
+        marked = np.array([MARKED_AS_COLLISION.search(name) is not None for name in self.objects], np.bool_)
+        return np.asarray(marked[self.face_objects])
 
 
 def extension_of(name: str) -> str:
     """Lower-case extension with its dot; raises ``InputError`` where no reader knows it."""
     extension = PurePosixPath(name.replace("\\", "/")).suffix.lower()
-    if extension == ".fbx":
-        raise InputError(
-            "FBX is a closed format that this server does not read.",
-            subject=name,
-            reason="MESH_FORMAT_UNKNOWN",
-            remedy=EXPORT_GLB,
-        )
     if extension not in KNOWN_EXTENSIONS:
         known = ", ".join(e[1:].upper() for e in KNOWN_EXTENSIONS)
         raise InputError(
@@ -80,11 +86,34 @@ def read_mesh_source(name: str, data: bytes, companions: tuple[tuple[str, bytes]
         glb_chunks(name, data)
     elif extension == ".gltf":
         gltf_document(name, data)
+    elif extension == ".fbx":
+        require_binary_fbx(name, data)
     elif extension == ".ply" and data.lstrip()[:3] != b"ply":
         raise refused(name, "the file does not begin as a PLY file does.", "MESH_UNREADABLE")
     elif extension == ".obj" and b"\0" in data[:4096]:
         raise refused(name, "the file holds binary data, but OBJ is text.", "MESH_UNREADABLE")
     return MeshSource(name=name, data=data, companions=companions)
+
+
+def require_binary_fbx(name: str, data: bytes) -> None:
+    """Raises ``InputError`` for FBX in ASCII, and for what is no FBX."""
+    if is_binary_fbx(data):
+        return
+    if data.startswith(b"Kaydara FBX Binary"):
+        raise refused(
+            name,
+            "its head is damaged, as by a transfer that took it for text.",
+            "MESH_UNREADABLE",
+            "Copy it again as binary.",
+        )
+    if b"FBX" in data[:1024]:
+        raise refused(
+            name,
+            "it is FBX in ASCII, and only binary FBX is read.",
+            "MESH_FORMAT_UNKNOWN",
+            "Export it as binary FBX or as GLB from your 3D program.",
+        )
+    raise refused(name, "the file does not begin as an FBX file does.", "MESH_UNREADABLE")
 
 
 SPLIT_REMEDY = f"Reduce it below {MAX_TRIANGLES // 1_000_000} million triangles or split it."

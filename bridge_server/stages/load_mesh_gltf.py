@@ -73,16 +73,19 @@ def _surface(file: GltfFile, run: Run) -> RawSurface:
     parts, skipped = SoupParts(), 0
     placed = list(scene_meshes(file))
     default_material = len(file.document.get("materials", []))
+    objects: list[tuple[str, int]] = []
     for done, (node, world, worlds) in enumerate(placed):
         mesh = file.entry("meshes", node["mesh"])
         joints = joint_matrices(file, node, worlds) if "skin" in node else None
         pose = MeshPose(world, joints, tuple(node.get("weights", mesh.get("weights", ()))))
+        before = parts.face_count
         for primitive in mesh["primitives"]:
             run.checkpoint(done / len(placed), "reading primitives")
             if primitive.get("mode", TRIANGLES) not in {TRIANGLES, STRIP, FAN}:
                 skipped += 1
                 continue
             add_primitive(parts, file, primitive, pose, default_material)
+        objects.append((str(node.get("name", mesh.get("name", ""))), parts.face_count - before))
     if skipped:
         notices.append(Notice(code="lines_dropped", message=f"{skipped} primitives of points or lines are left out."))
     reader = MaterialReader(file, notices)
@@ -99,6 +102,8 @@ def _surface(file: GltfFile, run: Run) -> RawSurface:
         corner_colors=np.concatenate(parts.colors) if parts.has_colors else None,
         face_materials=np.concatenate(parts.materials),
         materials=(*materials, MaterialTextures(metallic_factor=1.0)),
+        face_objects=np.repeat(np.arange(len(objects)), [count for _, count in objects]),
+        objects=tuple(name for name, _ in objects),
         notices=notices,
     )
 

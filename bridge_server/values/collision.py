@@ -1,10 +1,14 @@
 """Simple collision: closed convex pieces that Unreal reads by name."""
 
 import enum
+import re
 from dataclasses import dataclass
 
 from bridge_server.values.base import Value
 from bridge_server.values.mesh import Mesh
+
+MARKED_AS_COLLISION = re.compile(r"^(UCX|UBX|USP|UCP)_|-(?:conv)?col(?:only)?$", re.IGNORECASE)
+"""Names by which Unreal and Godot take a mesh for collision."""
 
 
 class CollisionShape(enum.StrEnum):
@@ -37,5 +41,9 @@ class Collision(Value):
     containment: float
     """Share of surface samples of the low poly that lie inside a piece (tolerance: 1 % of the diagonal)."""
     excess_volume: float
-    """Volume of the pieces over that of the low poly, minus 1; NaN where the low poly is open."""
+    """Volume that the pieces together enclose outside of the low poly, over that of the low poly.
+
+    An open surface counts as the shell of 1/48 of its longest side around it, with what that encloses; see
+    ``values.solid.wrapped``. NaN where even that has no volume, or in files written before that was so.
+    """
     method: str

@@ -1,5 +1,6 @@
 """Convex hulls as meshes: closed, wound outward, with as many vertices as allowed."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,14 +45,28 @@ def convex_hull(points_m: Float[np.ndarray, "points 3"], least_thickness_m: floa
 
 
 def reduced_hull(hull: Mesh, max_vertices: int, slack_m: float) -> Mesh:
-    """The hull with at most ``max_vertices`` of its vertices, chosen farthest first.
+    """The hull with at most ``max_vertices`` vertices; see ``reduced_hulls``."""
+    return next(reduced_hulls(hull, (max_vertices,), slack_m))
+
+
+def reduced_hulls(hull: Mesh, counts: Sequence[int], slack_m: float) -> Iterator[Mesh]:
+    """For each rising count the hull with at most so many of its vertices, chosen farthest first.
 
     A hull of fewer vertices lies inside; it is grown along its normals until no vertex of the whole one is farther
-    than ``slack_m`` outside, but never out of the bounding box, so what stood on the floor still does.
+    than ``slack_m`` outside, but never out of the bounding box, so what stood on the floor still does. The last one
+    is the hull itself where a count allows it.
     """
-    if len(hull.positions_m) <= max_vertices:
-        return hull
-    result = convex_hull(hull.positions_m[farthest_first(hull.positions_m, max_vertices)])
+    order: Int64[np.ndarray, "chosen"] | None = None
+    for count in counts:
+        if len(hull.positions_m) <= count:
+            yield hull
+            return
+        if order is None:
+            order = farthest_first(hull.positions_m, min(max(counts), len(hull.positions_m)))
+        yield _grown(convex_hull(hull.positions_m[order[:count]]), hull, slack_m)
+
+
+def _grown(result: Mesh, hull: Mesh, slack_m: float) -> Mesh:
     low, high = hull.bounds_m
     for _ in range(GROWTH_STEPS):
         lacking_m = float(outside_distance_m(result, hull.positions_m).max()) - slack_m

@@ -7,7 +7,7 @@ from bridge_server.values.base import Value
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshSource(Value):
-    """Bytes of a GLB, OBJ, PLY or STL file and of what it refers to (MTL, textures)."""
+    """Bytes of a GLB, FBX, OBJ, PLY or STL file and of what it refers to (MTL, textures)."""
 
     name: str
     """File name with extension; the extension names the format."""

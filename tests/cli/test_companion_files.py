@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bridge_server.cli.companion_files import find_companions
+from bridge_server.stages.fbx_nodes import node, write_file
 
 
 def found(mesh: Path) -> dict[str, str]:
@@ -64,3 +66,17 @@ def test_a_broken_gltf_is_left_for_the_server_to_judge(tmp_path: Path, content: 
 def test_other_formats_stand_alone(tmp_path: Path) -> None:
     (tmp_path / "a.glb").write_bytes(b"glTF")
     assert found(tmp_path / "a.glb") == {}
+
+
+def test_an_fbx_brings_its_textures_wherever_the_author_had_them(tmp_path: Path) -> None:
+    for name in ("wood.png", "secret.txt"):
+        (tmp_path / name).touch()
+    textures = [
+        node("Texture", np.int64(1), children=[node("RelativeFilename", "..\\maps\\wood.png")]),
+        node("Video", np.int64(2), children=[node("Filename", "C:\\art\\missing.png")]),
+        node("Video", np.int64(3), children=[node("Filename", "secret.txt")]),
+    ]
+    (tmp_path / "chair.fbx").write_bytes(write_file([node("Objects", children=textures)]))
+    assert found(tmp_path / "chair.fbx") == {"wood.png": "wood.png"}
+    (tmp_path / "broken.fbx").write_bytes(b"Kaydara FBX Binary  \x00\x1a\x00")
+    assert found(tmp_path / "broken.fbx") == {}

@@ -124,6 +124,7 @@ REFUSED_MESHES: dict[str, tuple[Callable[[], bytes], str]] = {
     "faceless.ply": (faceless_ply, "holds no triangles"),
     "nan.obj": (not_a_number, "not a finite number"),
     "line.obj": (degenerate, "degenerate"),
+    "old.fbx": (lambda: b"Kaydara FBX Binary  \0\x1a\0" + struct.pack("<I", 6100) + bytes(100), "FBX version 6.1"),
     "cut.stl": (lambda: b"binary".ljust(80) + struct.pack("<I", 5000) + bytes(120), "5,000"),
 }
 """These have an extension and a head that pass at the door; the first stage refuses them."""
@@ -131,7 +132,7 @@ REFUSED_AT_THE_DOOR: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.obj": (lambda: b"", "the file is empty"),
     "text.glb": (lambda: b"this is a letter", "holds text"),
     "cut.glb": (lambda: struct.pack("<4sII", b"glTF", 2, 5000) + bytes(100), "truncated"),
-    "closed.fbx": (lambda: b"Kaydara FBX Binary  \0" + bytes(100), "FBX is a closed format"),
+    "text.fbx": (lambda: b"; FBX 7.5.0 project file", "FBX in ASCII"),
 }
 
 

@@ -85,7 +85,7 @@ def test_meshes_that_are_not_what_they_are_called_are_refused(refuse, tmp_path: 
 def test_an_unknown_extension_is_told_what_is_known(refuse, tmp_path: Path) -> None:
     error = refuse(written(tmp_path, "model.3ds", b"\x4d\x4d" + bytes(200)))
     assert "PNG" in error.remedy
-    assert "GLB, glTF, OBJ, PLY" in error.remedy
+    assert "GLB, glTF, FBX, OBJ, PLY" in error.remedy
 
 
 @pytest.mark.parametrize("name", REFUSED_MESHES)

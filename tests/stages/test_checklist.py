@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.pipeline.registry import REGISTRY
 from bridge_server.run import SilentRun
 from bridge_server.stages import checklist_uv
@@ -22,6 +23,7 @@ from tests import shapes
 from tests.unwrapped_shapes import albedo_map, lod_chain, normal_map, unwrapped_ball, unwrapped_box
 
 BALL = dataclasses.replace(unwrapped_ball(cells=24), padding_px=8, atlas_px=1024)
+RAYCASTER = RAYCASTERS.load("embree")
 PASS, WARN, FAIL, SKIPPED = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
 
 
@@ -106,7 +108,7 @@ def good_asset() -> dict:
 def verdicts(stage: MakeChecklist | None = None, **changes) -> dict[str, Check]:
     slots = good_asset() | changes
     checklist = (stage or MakeChecklist())(
-        SilentRun(), **{key: value for key, value in slots.items() if value is not None}
+        SilentRun(), RAYCASTER, **{key: value for key, value in slots.items() if value is not None}
     )
     assert len({check.rule for check in checklist.checks}) == len(checklist.checks)
     return {check.rule: check for check in checklist.checks}
@@ -118,7 +120,7 @@ def test_a_good_asset_passes_every_rule():
     )
     found = verdicts(stage)
     assert {rule: check for rule, check in found.items() if check.verdict is not PASS}.keys() == {"rig"}
-    assert len(found) >= 28
+    assert len(found) >= 34
     for check in found.values():
         assert check.title
         assert check.figure
@@ -139,6 +141,25 @@ def broken(mesh: UnwrappedMesh, **changes) -> UnwrappedMesh:
 
 def with_hole() -> UnwrappedMesh:
     return broken(BALL, faces=BALL.faces[5:], charts=BALL.charts[5:])
+
+
+def with_a_window() -> UnwrappedMesh:
+    """A side is missing, so one looks at the back of the other."""
+    kept = BALL.charts != 2
+    return broken(BALL, faces=BALL.faces[kept], charts=BALL.charts[kept])
+
+
+def with_a_ball_inside() -> UnwrappedMesh:
+    return broken(
+        BALL,
+        positions_m=np.concatenate([BALL.positions_m, BALL.positions_m * np.float32(0.5)]),
+        faces=np.concatenate([BALL.faces, BALL.faces + np.int32(len(BALL.positions_m))]),
+        charts=np.concatenate([BALL.charts, BALL.charts]),
+        uvs=np.concatenate([BALL.uvs, BALL.uvs]),
+        normals=np.concatenate([BALL.normals, BALL.normals]),
+        tangents=np.concatenate([BALL.tangents, BALL.tangents]),
+        welded=np.concatenate([BALL.welded, BALL.welded + np.int32(BALL.welded.max() + 1)]),
+    )
 
 
 def inside_out() -> UnwrappedMesh:
@@ -192,6 +213,11 @@ def outside() -> UnwrappedMesh:
         ("watertight", WARN, with_hole()),
         ("winding", FAIL, inside_out()),
         ("winding", WARN, half_inside_out()),
+        ("back_faces_seen", FAIL, inside_out()),
+        ("back_faces_seen", WARN, with_a_window()),
+        ("inner_hulls", WARN, with_a_ball_inside()),
+        ("sliver_share", WARN, with_slivers(600)),
+        ("uv_stretch", WARN, broken(BALL, stretch=2.0)),
         ("degenerate_faces", WARN, with_slivers(3)),
         ("degenerate_faces", FAIL, with_slivers(300)),
         ("non_manifold_edges", WARN, with_a_fin()),
@@ -250,6 +276,8 @@ def test_lods():
     assert verdicts(MakeChecklist(lod_count=3), lods=chain)["lod_count"].verdict is WARN
     assert verdicts(MakeChecklist(lod_count=2), lods=chain)["lod_count"].verdict is PASS
     assert verdicts(lods=lod_chain(BALL, BALL))["lod_order"].verdict is FAIL
+    sudden = dataclasses.replace(chain, lods=(chain.lods[0], dataclasses.replace(chain.lods[1], error_m=0.2)))
+    assert verdicts(lods=sudden)["lod_error"].verdict is WARN
     for gap, verdict in ((0.0, PASS), (0.002, WARN), (0.05, FAIL)):
         lods = dataclasses.replace(chain, lods=(chain.lods[0], dataclasses.replace(chain.lods[1], seam_gap_m=gap)))
         assert verdicts(lods=lods)["seam_gap"].verdict is verdict
@@ -335,6 +363,8 @@ def dented() -> Mesh:
         ("collision_vertices", WARN, hulls(shapes.sphere(0.5, 2))),
         ("collision_vertices", FAIL, hulls(shapes.sphere(0.5, 3))),
         ("collision_containment", WARN, hulls(shapes.box(), containment=0.9)),
+        ("collision_excess", WARN, dataclasses.replace(hulls(shapes.box()), excess_volume=2.0)),
+        ("collision_excess", SKIPPED, dataclasses.replace(hulls(shapes.box()), excess_volume=float("nan"))),
         ("collision_containment", FAIL, hulls(shapes.box(), containment=0.5)),
         ("collision_triangle_share", WARN, hulls(shapes.sphere(0.5, 2))),
         ("collision_triangle_share", PASS, hulls(*[shapes.box() for _ in range(8)])),
@@ -372,9 +402,9 @@ def test_a_rig_that_was_wanted_is_told_about():
 
 def test_the_worst_rule_decides():
     slots = good_asset()
-    assert MakeChecklist()(SilentRun(), **slots).verdict is PASS
-    assert MakeChecklist(rig_wanted="biped")(SilentRun(), **slots).verdict is WARN
-    assert MakeChecklist(rig_wanted="biped", triangle_budget=10)(SilentRun(), **slots).verdict is FAIL
+    assert MakeChecklist()(SilentRun(), RAYCASTER, **slots).verdict is PASS
+    assert MakeChecklist(rig_wanted="biped")(SilentRun(), RAYCASTER, **slots).verdict is WARN
+    assert MakeChecklist(rig_wanted="biped", triangle_budget=10)(SilentRun(), RAYCASTER, **slots).verdict is FAIL
 
 
 def test_layers_count_how_often_a_texel_is_used():

@@ -125,7 +125,8 @@ def _ensure_collision(manifest: PackageManifest, mesh: unreal.StaticMesh, result
     wanted = len(manifest.collision_shapes)
     if not wanted or _collision_count(mesh) > 0:
         return
-    if set(manifest.collision_shapes) == {"convex"} and editor().set_convex_decomposition_collisions(
+    several = wanted > 1 or set(manifest.collision_shapes) == {"convex"}
+    if several and editor().set_convex_decomposition_collisions(
         mesh, max(wanted, FALLBACK_HULLS), FALLBACK_HULL_VERTICES, FALLBACK_PRECISION
     ):
         result.note(

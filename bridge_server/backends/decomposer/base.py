@@ -1,4 +1,4 @@
-"""Convex decomposition: a shape as a handful of convex pieces."""
+"""Convex decomposition: a solid as a handful of convex pieces."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,30 +10,40 @@ from bridge_server.values.mesh import Mesh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecompositionSettings:
-    """How many pieces, how large, how exact."""
+    """How many pieces, what one is worth, how long it may take."""
 
     max_pieces: int
-    max_vertices_per_piece: int
-    concavity: float
-    """Allowed concavity as a share of the size (CoACD's threshold)."""
+    piece_cost: float
+    """Volume, as a share of the solid's, that a further piece has to save to be made."""
     seed: int
     time_limit_s: float
+    """After this the best decomposition so far is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decomposition:
+    """Closed convex meshes that together hold the solid, with as many vertices as their hulls have."""
+
+    pieces: tuple[Mesh, ...]
+    complete: bool
+    """False where the time limit ended the search."""
 
 
 class Decomposer(Protocol):
-    """Splits a mesh into convex pieces."""
+    """Splits a closed mesh into convex pieces."""
 
     @property
     def identity(self) -> str:
         """Name and version, for the cache key."""
 
-    def decompose(self, mesh: Mesh, settings: DecompositionSettings, run: Run) -> tuple[Mesh, ...]:
-        """Closed convex meshes that together hold the shape. Raises ``StageFailed`` on time-out or refusal."""
+    def decompose(self, solid: Mesh, settings: DecompositionSettings, run: Run) -> Decomposition:
+        """Raises ``StageFailed`` where the mesh is no solid, or where the time limit passes without any answer."""
 
 
 DECOMPOSERS: BackendKind[Decomposer] = BackendKind(
     name="decomposer",
     table={
+        "planes": "bridge_server.backends.decomposer.planes:PlanesDecomposer",
         "coacd": "bridge_server.backends.decomposer.coacd:CoacdDecomposer",
         "hull": "bridge_server.backends.decomposer.hull:HullDecomposer",
     },

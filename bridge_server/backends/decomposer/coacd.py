@@ -1,46 +1,52 @@
-"""CoACD (Wei et al., "Approximate convex decomposition for 3D meshes with collision-aware concavity", 2022).
+"""CoACD (Wei et al., "Approximate convex decomposition for 3D meshes with collision-aware concavity", 2022), tuned.
 
 The search costs time by the triangles it cuts and by its patience, and gains little by either: on the simplified
-solid with a tenth of the default's tree search the pieces hold as well, in a fifth of the time.
+solid with a tenth of the default's tree search the pieces hold as well, in a fifth of the time. Its threshold decides
+how many pieces come out, so several are tried, coarse ones first, without its own merging; ours follows, and the
+cheapest by volume and number of pieces is taken. Each round's answer is kept, so the time limit gives the best so far.
 """
 
 import importlib.util
+import pickle
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge_server.backends.decomposer.base import DecompositionSettings
+from bridge_server.backends.decomposer.base import Decomposition, DecompositionSettings
+from bridge_server.backends.decomposer.merging import cost_m3, merged
 from bridge_server.backends.isolation import call_isolated
 from bridge_server.backends.table import Availability
-from bridge_server.errors import StageFailed
+from bridge_server.errors import StageFailed, WorkerDied
 from bridge_server.run import Run
-from bridge_server.values.convex import convex_hull, reduced_hull
+from bridge_server.values.convex import convex_hull
 from bridge_server.values.mesh import Mesh
+from bridge_server.values.solid import bounded_solid, simplified
 
+if TYPE_CHECKING:
+    from manifold3d import Manifold
+
+THRESHOLDS = (0.15, 0.08, 0.05)
+"""Allowed concavity as a share of the size, from coarse to fine."""
 SEARCH_TRIANGLES = 800
-SIMPLIFY_STEPS = (0.0005, 0.001, 0.002, 0.004, 0.008)
-"""Distances that simplification may move the surface by, as shares of the diagonal: below a piece's own slack."""
 SAMPLES = 600
 TREE_NODES = 10
 TREE_ITERATIONS = 40
-SLACK = 0.01
-"""How far a reduced piece may fall short, as a share of the mesh's diagonal."""
-WRAP_CELLS = 48
-"""Along the longest side of the grid in which an open mesh is wrapped."""
-CLOSED_CELLS = 4
-"""Holes narrower than twice this are closed."""
-WRAP_SAMPLES = 100_000
+MOST_PARTS = 64
+"""A threshold that leaves more is taken as it is: CoACD itself merges down to this."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoacdDecomposer:
-    """Runs in a child process: the library neither reports progress nor stops when asked."""
+    """Runs in a child process: the library neither reports progress nor stops when asked, and may abort."""
 
     @property
     def identity(self) -> str:
         """Changes with the library and with how we call it."""
-        return f"coacd {version('coacd')} manifold {version('manifold3d')} 1"
+        return f"coacd {version('coacd')} manifold {version('manifold3d')} 2"
 
     @classmethod
     def availability(cls) -> Availability:
@@ -49,105 +55,70 @@ class CoacdDecomposer:
             return Availability(available=False, detail="coacd is not installed.", remedy="pip install coacd")
         return Availability(available=True, detail=f"coacd {version('coacd')}")
 
-    def decompose(self, mesh: Mesh, settings: DecompositionSettings, run: Run) -> tuple[Mesh, ...]:
-        """Convex pieces, the largest first. Raises ``StageFailed`` on time-out, crash or an empty answer."""
-        clouds = call_isolated(
-            "bridge_server.backends.decomposer.coacd:search",
-            mesh.positions_m,
-            mesh.faces,
-            settings,
-            run=run,
-            time_limit_s=settings.time_limit_s,
-            note="convex decomposition",
-        )
-        pieces = []
-        for cloud in clouds:
+    def decompose(self, solid: Mesh, settings: DecompositionSettings, run: Run) -> Decomposition:
+        """Convex pieces, the largest first. Raises ``StageFailed`` on a time-out or crash before the first answer."""
+        with tempfile.TemporaryDirectory(prefix="forge-coacd-") as folder:
+            complete = True
             try:
-                hull = convex_hull(cloud)
-            except ValueError:
-                continue  # a sliver without volume holds nothing
-            pieces.append(reduced_hull(hull, settings.max_vertices_per_piece, SLACK * mesh.diagonal_m))
-        if not pieces:
-            raise StageFailed("found no piece with a volume.", subject="coacd")
-        return tuple(pieces)
+                call_isolated(
+                    "bridge_server.backends.decomposer.coacd:search",
+                    solid.positions_m,
+                    solid.faces,
+                    settings,
+                    folder,
+                    run=run,
+                    time_limit_s=settings.time_limit_s,
+                    note="convex decomposition",
+                )
+            except (StageFailed, WorkerDied):
+                complete = False
+                if not list(Path(folder).glob("*.round")):
+                    raise
+            rounds = [pickle.loads(path.read_bytes()) for path in sorted(Path(folder).glob("*.round"))]
+        _, clouds = min(rounds, key=lambda found: found[0])
+        return Decomposition(pieces=tuple(convex_hull(cloud) for cloud in clouds), complete=complete)
 
 
-def search(positions_m: np.ndarray, faces: np.ndarray, settings: DecompositionSettings) -> list[np.ndarray]:
-    """Vertices of each piece; runs in the child process."""
+def search(positions_m: np.ndarray, faces: np.ndarray, settings: DecompositionSettings, folder: str) -> None:
+    """Write cost and vertices of the pieces, a file for each threshold; runs in the child process."""
     import coacd
 
     coacd.set_log_level("off")
-    solid = _as_solid(positions_m, faces) or _as_solid(*_wrapped(positions_m, faces))
-    if solid is None:
+    mesh = Mesh(positions_m=positions_m, faces=faces)
+    whole = bounded_solid(mesh)
+    if whole is None:
         raise StageFailed("the mesh bounds no solid.", subject="coacd")
-    parts = coacd.run_coacd(
-        coacd.Mesh(*solid),
-        threshold=settings.concavity,
-        max_convex_hull=settings.max_pieces,
-        preprocess_mode="off",
-        resolution=SAMPLES,
-        mcts_nodes=TREE_NODES,
-        mcts_iterations=TREE_ITERATIONS,
-        seed=settings.seed,
-    )
-    clouds = [np.asarray(points, np.float32) for points, _ in parts]
-    return sorted(clouds, key=lambda points: -float(np.prod(np.ptp(points, axis=0))))
+    simple = simplified(whole, SEARCH_TRIANGLES, mesh.diagonal_m)
+    arrays = simple.to_mesh()
+    positions = np.array(arrays.vert_properties[:, :3], np.float64)
+    triangles = np.array(arrays.tri_verts, np.int32)
+    piece_m3 = settings.piece_cost * float(simple.volume())
+    for number, threshold in enumerate(THRESHOLDS):
+        parts = coacd.run_coacd(
+            coacd.Mesh(positions, triangles),
+            threshold=threshold,
+            max_convex_hull=MOST_PARTS,
+            preprocess_mode="off",
+            resolution=SAMPLES,
+            mcts_nodes=TREE_NODES,
+            mcts_iterations=TREE_ITERATIONS,
+            merge=False,
+            seed=settings.seed,
+        )
+        pieces = merged(_hulls(parts), settings.max_pieces, piece_m3)
+        cost = cost_m3(pieces, piece_m3)
+        clouds = [np.asarray(piece.hull.to_mesh().vert_properties[:, :3], np.float32) for piece in pieces]
+        clouds.sort(key=lambda points: -float(np.prod(np.ptp(points, axis=0))))
+        partial = Path(folder, f"{number}.partial")
+        partial.write_bytes(pickle.dumps((cost, clouds)))
+        partial.replace(partial.with_suffix(".round"))
 
 
-def _as_solid(positions_m: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """All shells united and simplified, still closed and manifold; None where the mesh bounds no solid.
+def _hulls(parts: list[tuple[np.ndarray, np.ndarray]]) -> list["Manifold"]:
+    from manifold3d import Manifold
 
-    CoACD's own way to a solid is a remesh on a grid, which costs time and loses thin walls.
-    """
-    from manifold3d import Error, Manifold, Mesh, OpType
-
-    solid = Manifold(Mesh(positions_m.astype(np.float32), faces.astype(np.uint32)))
-    if solid.status() != Error.NoError or solid.volume() <= 0.0:
-        return None
-    shells = solid.decompose()
-    if len(shells) > 1:
-        solid = Manifold.batch_boolean(shells, OpType.Add)
-    diagonal_m = float(np.linalg.norm(np.ptp(positions_m, axis=0)))
-    for step in SIMPLIFY_STEPS:
-        if solid.num_tri() <= SEARCH_TRIANGLES:
-            break
-        solid = solid.simplify(step * diagonal_m)
-    if solid.num_tri() < 4:
-        return None
-    mesh = solid.to_mesh()
-    return np.array(mesh.vert_properties[:, :3], np.float64), np.array(mesh.tri_verts, np.int32)
-
-
-def _wrapped(positions_m: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A closed surface one grid cell around an open or tangled one; what it encloses is filled, small holes closed."""
-    from scipy.ndimage import distance_transform_edt, label
-    from scipy.spatial import KDTree
-    from skimage.measure import marching_cubes
-
-    extent = np.ptp(positions_m, axis=0).astype(np.float64)
-    cell_m = float(extent.max()) / WRAP_CELLS
-    margin = CLOSED_CELLS + 2
-    origin = positions_m.min(axis=0).astype(np.float64) - margin * cell_m
-    shape = np.ceil(extent / cell_m).astype(int) + 2 * margin + 1
-    grid = np.stack(np.meshgrid(*(np.arange(count) for count in shape), indexing="ij"), axis=-1)
-    near_m = KDTree(_spread(positions_m, faces)).query(
-        grid.reshape(-1, 3) * cell_m + origin, distance_upper_bound=margin * cell_m
-    )[0]
-    cells = np.minimum(near_m / cell_m, margin).reshape(shape)
-    # Outside is where a ball of CLOSED_CELLS rolls in from the border, and as far as that ball reaches.
-    rooms, _ = label(cells > CLOSED_CELLS)
-    outside = distance_transform_edt(rooms != rooms[0, 0, 0]) <= CLOSED_CELLS - 1
-    vertices, triangles, _, _ = marching_cubes(np.where(outside, cells - 1.0, np.minimum(cells - 1.0, -0.5)), 0.0)
-    return vertices * cell_m + origin, triangles
-
-
-def _spread(positions_m: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Points all over the surface, by area, the same on every run."""
-    rng = np.random.default_rng(0)
-    corners = positions_m[faces].astype(np.float64)
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    ends = np.cumsum(areas)
-    at = np.searchsorted(ends, rng.random(WRAP_SAMPLES) * ends[-1])
-    weights = rng.dirichlet((1.0, 1.0, 1.0), WRAP_SAMPLES)
-    spread: np.ndarray = np.einsum("pc,pcd->pd", weights, corners[np.minimum(at, len(faces) - 1)])
-    return spread
+    hulls = [Manifold.hull_points(np.asarray(points, np.float32)) for points, _ in parts]
+    solid = [hull for hull in hulls if hull.num_tri() >= 4 and hull.volume() > 0.0]
+    if not solid:
+        raise StageFailed("found no piece with a volume.", subject="coacd")
+    return solid
