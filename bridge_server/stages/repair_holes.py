@@ -8,7 +8,7 @@ meshes"). Any other hole is closed by cutting off its best-shaped corner again a
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
@@ -19,6 +19,12 @@ RING_STEP = 0.9
 BULGE_SHARE = 0.005
 """A bent patch that leaves the bounding box by more than this share of the diagonal is left flat: it would grow a dome
 on the end of a tube."""
+MOUTH_SHARE = 0.1
+"""A mouth spans at least this share of the diagonal,"""
+FLAT_SHARE = 0.01
+"""leaves its plane by no more than this share,"""
+TOP_SHARE = 0.05
+"""and lies in this share of the height."""
 LAST_RING = 6
 """A ring of so many vertices or fewer is closed by a fan."""
 
@@ -39,9 +45,11 @@ class FilledHoles:
     filled: int
     left: int
     """Holes that are too large."""
+    mouths: int = 0
+    """Holes that were left because they look like the mouth of a vessel."""
 
 
-def fill_holes(mesh: Mesh, max_edges: int, max_share: float, run: Run) -> FilledHoles:
+def fill_holes(mesh: Mesh, max_edges: int, max_share: float, run: Run, *, keep_mouths: bool = False) -> FilledHoles:
     """Close all holes of at most ``max_edges`` edges that span at most ``max_share`` of the mesh's diagonal."""
     positions = mesh.positions_m.astype(np.float64)
     low, high = mesh.bounds_m
@@ -49,12 +57,15 @@ def fill_holes(mesh: Mesh, max_edges: int, max_share: float, run: Run) -> Filled
     loops = boundary_loops(mesh.faces)
     table = edge_table(mesh.faces)
     taken = set((table.edges[:, 0] << 32 | table.edges[:, 1]).tolist())
-    faces, added, count, filled, left = [mesh.faces], [positions], len(positions), 0, 0
+    faces, added, count, filled, left, mouths = [mesh.faces], [positions], len(positions), 0, 0, 0
     for done, loop in enumerate(loops):
         run.checkpoint(done / len(loops), f"filling hole {done + 1} of {len(loops)}")
         rim = positions[loop]
         if len(loop) > max_edges or 2.0 * np.linalg.norm(rim - rim.mean(axis=0), axis=1).max() > limit_m:
             left += 1
+            continue
+        if keep_mouths and is_mouth(rim, low, high):
+            mouths += 1
             continue
         backward = loop[::-1]
         patch = patch_of(positions[backward], backward, taken)
@@ -72,9 +83,25 @@ def fill_holes(mesh: Mesh, max_edges: int, max_share: float, run: Run) -> Filled
         ends = np.sort(closed[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
         taken.update((ends[:, 0] << 32 | ends[:, 1]).tolist())
     if not filled:
-        return FilledHoles(mesh, 0, left)
+        return FilledHoles(mesh, 0, left, mouths)
     whole = Mesh(positions_m=np.concatenate(added).astype(np.float32), faces=np.concatenate(faces))
-    return FilledHoles(whole, filled, left)
+    return FilledHoles(whole, filled, left, mouths)
+
+
+def is_mouth(rim: Float64[np.ndarray, "n 3"], low: Float32[np.ndarray, "3"], high: Float32[np.ndarray, "3"]) -> bool:
+    """Whether a hole is wide, flat, at the very top and looks up, as vessels and bags have it and broken scans do not.
+
+    ``rim`` runs in the direction of the faces beside it, so its area vector points into the hole's inner side.
+    """
+    span = float(np.linalg.norm(high.astype(np.float64) - low))
+    offset = rim - rim.mean(axis=0)
+    area = np.cross(offset, np.roll(offset, -1, axis=0)).sum(axis=0)
+    size = float(np.linalg.norm(area))
+    if size <= 0.0 or 2.0 * np.linalg.norm(offset, axis=1).max() < MOUTH_SHARE * span:
+        return False
+    flat = np.abs(offset @ (area / size)).max() < FLAT_SHARE * span
+    at_top = rim[:, 1].min() > high[1] - TOP_SHARE * (high[1] - low[1])
+    return bool(flat and at_top and abs(area[1]) > 0.9 * size)
 
 
 def doubles_an_edge(faces: Int64[np.ndarray, "faces 3"], loop: Int64[np.ndarray, "n"], taken: set[int]) -> bool:

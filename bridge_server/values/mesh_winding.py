@@ -1,9 +1,11 @@
 """Consistent and outward winding."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int8, Int64
 
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_topology import component_labels, edge_table, half_edge_ends, half_edge_pairs
@@ -23,18 +25,30 @@ class Winding:
     """Edges whose faces cannot agree, as on a Möbius strip."""
 
 
-def oriented_outward(mesh: Mesh) -> tuple[Mesh, Winding]:
+Judge: TypeAlias = Callable[[Mesh, Int64[np.ndarray, "faces"], Bool[np.ndarray, "pieces"]], Int8[np.ndarray, "pieces"]]
+"""Says of the open pieces among those of a mesh whether they face outward (1), inward (-1) or cannot be told (0)."""
+
+
+def as_given(
+    mesh: Mesh, pieces: Int64[np.ndarray, "faces"], asked: Bool[np.ndarray, "pieces"]
+) -> Int8[np.ndarray, "pieces"]:
+    """The judge that leaves every open piece as most of its faces are."""
+    del mesh, pieces
+    return asked.astype(np.int8)
+
+
+def oriented_outward(mesh: Mesh, judge: Judge = as_given) -> tuple[Mesh, Winding]:
     """Turn faces so that neighbours agree and solids face outward.
 
     A closed piece inside another one is a cavity or a part: it keeps its given sense relative to the one around it.
-    An open piece without a clear inside keeps the sense of most of its faces.
+    An open piece goes by the ``judge``; one that it cannot tell goes by its own shape, where that has a clear inside.
     """
     flip, pieces, conflicts = agreeing_flips(mesh)
     count = int(pieces.max(initial=-1)) + 1
     turned = np.bincount(pieces, flip, count) * 2 > np.bincount(pieces, minlength=count)
     flip = flip ^ turned[pieces]
     agreed = with_flips(mesh, flip)
-    flip = flip ^ inside_out(agreed, pieces)[pieces]
+    flip = flip ^ inside_out(agreed, pieces, judge)[pieces]
     return (with_flips(mesh, flip) if flip.any() else mesh), Winding(flip, pieces, conflicts)
 
 
@@ -77,7 +91,7 @@ def agreeing_flips(mesh: Mesh) -> tuple[Bool[np.ndarray, "faces"], Int64[np.ndar
     return flip, pieces, int((flip[links[:, 0]] ^ flip[links[:, 1]] ^ odd).sum())
 
 
-def inside_out(mesh: Mesh, pieces: Int64[np.ndarray, "faces"]) -> Bool[np.ndarray, "pieces"]:
+def inside_out(mesh: Mesh, pieces: Int64[np.ndarray, "faces"], judge: Judge = as_given) -> Bool[np.ndarray, "pieces"]:
     """Which pieces have to be turned as a whole; neighbours must agree already."""
     count = int(pieces.max(initial=-1)) + 1
     corners = mesh.positions_m.astype(np.float64)[mesh.faces]
@@ -93,7 +107,12 @@ def inside_out(mesh: Mesh, pieces: Int64[np.ndarray, "faces"]) -> Bool[np.ndarra
     is_border = table.counts[table.of_half_edge] != 2
     closed = np.bincount(np.repeat(pieces, 3)[is_border], minlength=count) == 0
     wrong = np.where(closed, facing < 0.0, facing < -FACING_SHARE * reach)
-    for piece, container in sorted(containers(corners, pieces, closed).items(), key=lambda item: item[1][1]):
+    if not closed.all():
+        votes = judge(mesh, pieces, ~closed)
+        wrong = np.where(closed | (votes == 0), wrong, votes < 0)
+    if not wrong[closed].any() or wrong[closed].all():
+        return wrong
+    for piece, container in sorted(containers(corners, pieces, closed, wrong).items(), key=lambda item: item[1][1]):
         around, depth = container
         if depth % 2:
             wrong[piece] = wrong[around]
@@ -101,9 +120,15 @@ def inside_out(mesh: Mesh, pieces: Int64[np.ndarray, "faces"]) -> Bool[np.ndarra
 
 
 def containers(
-    corners: Float64[np.ndarray, "faces 3 3"], pieces: Int64[np.ndarray, "faces"], closed: Bool[np.ndarray, "pieces"]
+    corners: Float64[np.ndarray, "faces 3 3"],
+    pieces: Int64[np.ndarray, "faces"],
+    closed: Bool[np.ndarray, "pieces"],
+    wrong: Bool[np.ndarray, "pieces"],
 ) -> dict[int, tuple[int, int]]:
-    """For each closed piece that lies inside others: the innermost of those, and how many there are."""
+    """For each closed piece that lies inside others: the innermost of those, and how many there are.
+
+    A piece is left out where all that may hold it are wound like itself, because it then matters to nobody.
+    """
     count = len(closed)
     low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
     np.minimum.at(low, pieces, corners.min(axis=1))
@@ -114,6 +139,8 @@ def containers(
     faces_of: dict[int, np.ndarray] = {}
     for piece in np.flatnonzero(closed):
         around = closed & (low < low[piece]).all(axis=1) & (high > high[piece]).all(axis=1)
+        if not (wrong[around] != wrong[piece]).any():
+            continue
         holding = []
         for outer in np.flatnonzero(around).tolist():
             if outer not in faces_of:

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.errors import StageFailed
 from bridge_server.run import SilentRun
 from bridge_server.stages.repair import Repair, RepairMethod
@@ -15,7 +16,7 @@ from tests import shapes
 
 
 def repaired(mesh, **fields):
-    high = Repair(**fields)(SilentRun(), high_poly=shapes.painted(mesh))
+    high = Repair(**fields)(SilentRun(), RAYCASTERS.load("embree"), high_poly=shapes.painted(mesh))
     return high.mesh, {notice.code: notice for notice in high.notices}
 
 
@@ -56,13 +57,13 @@ def test_random_winding_is_made_consistent():
 @pytest.mark.parametrize("turn", [False, True])
 def test_a_cavity_stays_a_cavity_even_when_all_is_inside_out(turn):
     hollow = shapes.merged(shapes.sphere(1.0, 3), shapes.flipped(shapes.sphere(0.6, 3)))
-    found, _ = repaired(shapes.flipped(hollow) if turn else hollow)
+    found, _ = repaired(shapes.flipped(hollow) if turn else hollow, remove_hidden=False)
     assert volume_m3(found) == pytest.approx(volume_m3(hollow))
 
 
 def test_a_part_inside_a_shell_stays_a_part():
     nested = shapes.merged(shapes.sphere(1.0, 3), shapes.sphere(0.6, 3))
-    assert volume_m3(repaired(nested)[0]) == pytest.approx(volume_m3(nested))
+    assert volume_m3(repaired(nested, remove_hidden=False)[0]) == pytest.approx(volume_m3(nested))
 
 
 def test_a_small_hole_is_filled_to_continue_the_surface():
@@ -207,7 +208,7 @@ def test_overlapping_shells_are_united_on_request():
 
 def test_uniting_keeps_cavities():
     hollow = shapes.merged(shapes.sphere(1.0, 3), shapes.flipped(shapes.sphere(0.6, 3)))
-    found, _ = repaired(hollow, resolve_intersections=True)
+    found, _ = repaired(hollow, resolve_intersections=True, remove_hidden=False)
     assert volume_m3(found) == pytest.approx(volume_m3(hollow), rel=1e-4)
 
 
