@@ -1,6 +1,7 @@
 """Stage ``repair``: seams, winding, non-manifold places, holes and inner hulls, each step guarded."""
 
 import enum
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -11,15 +12,16 @@ from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.repair_guard import Effect, Guard, Limits
 from bridge_server.stages.repair_hidden import covered_by_glass, hidden_surfaces
-from bridge_server.stages.repair_holes import fill_holes
+from bridge_server.stages.repair_holes import IsMeant, fill_holes, nothing_meant
 from bridge_server.stages.repair_native import isolated
+from bridge_server.stages.repair_openings import Openings
 from bridge_server.stages.repair_stitch import stitched
 from bridge_server.stages.repair_winding import SeenFromOutside
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.mesh import HighPoly, Mesh, edge_face_counts, is_watertight
-from bridge_server.values.mesh_split import split_non_manifold
-from bridge_server.values.mesh_topology import compacted, tidied
+from bridge_server.values.mesh_split import fins_of, split_non_manifold
+from bridge_server.values.mesh_topology import EdgeTable, compacted, edge_table, tidied
 from bridge_server.values.mesh_winding import oriented_outward
 
 
@@ -49,8 +51,8 @@ class Repair(Stage):
     """Holes of more edges stay open; 0 leaves all open."""
     max_hole_share: Annotated[float, Range(0.0, 1.0)] = 0.5
     """Holes that span more than this share of the diagonal stay open: they are meant to be."""
-    keep_mouths: bool = True
-    """Leave the flat rim at the top of a bowl, a vase or a bag open."""
+    keep_openings: bool = True
+    """Leave open what is meant to be: the flat rim at the top of a bowl or a bag, and holes that one looks through."""
     resolve_intersections: bool = False
     """Unite shells that run into each other; needs a closed mesh."""
     max_volume_change: Annotated[float, Range(0.0, 1.0)] = 0.1
@@ -92,11 +94,18 @@ class _Work:
 
     def repaired(self, mesh: Mesh, run: Run) -> Mesh:
         run.checkpoint(0.05, "seams")
-        mesh = self.step(mesh, "stitching", self.sewn)
+        table = edge_table(mesh.faces)
+        if (table.counts == 1).any():
+            mesh = self.step(mesh, "stitching", self.sewn)
+            table = edge_table(mesh.faces)
+        finless = self.step(mesh, "dropping_fins", lambda m: self.without_fins(m, table), Effect.TRIMS)
+        table = table if finless is mesh else edge_table(finless.faces)
+        mesh = finless
         run.checkpoint(0.1, "winding")
-        mesh = self.surface(mesh, run)
-        run.checkpoint(0.35, "filling holes")
-        mesh = self.step(mesh, "hole_filling", lambda m: self.closed(m, PartialRun(run, 0.35, 0.5)))
+        mesh = self.surface(mesh, table, run)
+        if (table.counts != 2).any():
+            run.checkpoint(0.35, "filling holes")
+            mesh = self.filled(mesh, PartialRun(run, 0.35, 0.5))
         if self.stage.remove_hidden:
             mesh = self.uncovered(mesh, PartialRun(run, 0.5, 0.7))
         if self.stage.method is RepairMethod.PYMESHFIX:
@@ -119,34 +128,66 @@ class _Work:
             self.tell("seams_stitched", message)
         return found.mesh
 
-    def surface(self, mesh: Mesh, run: Run) -> Mesh:
+    def surface(self, mesh: Mesh, table: EdgeTable, run: Run) -> Mesh:
         """Manifold and wound outward."""
-        turned, winding = oriented_outward(mesh)
+        turned, winding = oriented_outward(mesh, table=table)
+        flip = winding.flip
         run.checkpoint(0.2, "non-manifold edges")
-        parted = split_non_manifold(turned)
-        added = len(parted.positions_m) - len(turned.positions_m)
-        if added:
-            self.tell("non_manifold_split", f"The surface was parted at {added:,} places where it was no manifold.")
+        parted = split_non_manifold(turned, None if flip.any() else table)
+        if parted is not turned and (table.counts == 1).any():  # parting first would make one hole of two that touch
+            turned = self.filled(turned, PartialRun(run, 0.2, 0.3))
+            parted = split_non_manifold(turned)
         run.checkpoint(0.3, "winding")
-        judge = SeenFromOutside(self.raycaster, PartialRun(run, 0.3, 0.35))
-        if added or not is_watertight(parted):
-            parted, again = oriented_outward(parted, judge)
-            winding = replace(winding, flip=winding.flip ^ again.flip, conflicts=again.conflicts)
-        if flipped := int(winding.flip.sum()):
-            self.tell("winding_turned", f"{flipped:,} of {len(mesh.faces):,} faces were turned to face outward.")
+        if parted is not turned:
+            added = len(parted.positions_m) - len(turned.positions_m)
+            self.tell("non_manifold_split", f"The surface was parted at {added:,} places where it was no manifold.")
+        turns = int(flip.sum())
+        if parted is not turned or (table.counts == 1).any():
+            judge = SeenFromOutside(self.raycaster, PartialRun(run, 0.3, 0.35))
+            parted, winding = oriented_outward(parted, judge)
+            same = len(winding.flip) == len(flip)
+            turns = int((flip ^ winding.flip).sum()) if same else turns + int(winding.flip.sum())
+        if turns:
+            self.tell("winding_turned", f"{turns:,} of {len(mesh.faces):,} faces were turned to face outward.")
         if winding.conflicts:
             message = f"The surface is one-sided: {winding.conflicts:,} edges join faces that cannot agree."
             self.warn("one_sided_surface", message)
         return parted
 
-    def closed(self, mesh: Mesh, run: Run) -> Mesh:
+    def without_fins(self, mesh: Mesh, table: EdgeTable) -> Mesh:
+        """Without the small flaps that hang on edges of more than two faces."""
+        fins = fins_of(mesh, table)
+        if not fins.any():
+            return mesh
+        message = f"{int(fins.sum()):,} faces were dropped: small flaps that stood on the surface."
+        self.tell("fins_dropped", message)
+        return compacted(mesh.positions_m, mesh.faces[~fins])
+
+    def filled(self, mesh: Mesh, run: Run) -> Mesh:
+        """With its holes closed; where that is refused, with those that are five or 25 times smaller."""
+        told = len(self.notices)
+        for part in (1.0, 0.2, 0.04):
+            share = part * self.stage.max_hole_share
+            found = self.step(mesh, "hole_filling", functools.partial(self.closed, max_share=share, run=run))
+            refused = [notice for notice in self.notices[told:] if notice.code == "repair_refused"]
+            for again in refused[1:]:
+                self.notices.remove(again)
+            if found is not mesh or not refused:
+                return found
+        return mesh
+
+    def closed(self, mesh: Mesh, max_share: float, run: Run) -> Mesh:
         stage = self.stage
-        done = fill_holes(mesh, stage.max_hole_edges, stage.max_hole_share, run, keep_mouths=stage.keep_mouths)
+        meant: IsMeant = nothing_meant
+        if stage.keep_openings:
+            scene = functools.cache(lambda: self.raycaster.scene(mesh.positions_m, mesh.faces))
+            meant = Openings(mesh, scene).is_meant
+        done = fill_holes(mesh, stage.max_hole_edges, max_share, run, meant)
         if done.filled:
             self.tell("holes_filled", f"{done.filled:,} holes were filled.")
-        if done.mouths:
-            message = f"{done.mouths:,} openings at the top were left open, because they look like mouths."
-            self.tell("mouths_kept", message, "Set repair.keep_mouths to false to close them.")
+        if done.meant:
+            message = f"{done.meant:,} holes were left, because they look like mouths or windows."
+            self.tell("openings_kept", message, "Set repair.keep_openings to false to close them.")
         return done.mesh
 
     def uncovered(self, mesh: Mesh, run: Run) -> Mesh:
@@ -166,7 +207,7 @@ class _Work:
             if not hidden.hulls:
                 return left
             widest = 2.0 * hidden.opening_m / max(left.diagonal_m, 1e-30)
-            return fill_holes(left, self.stage.max_hole_edges, widest, run, keep_mouths=False).mesh
+            return fill_holes(left, self.stage.max_hole_edges, widest, run).mesh
 
         found = self.step(mesh, "removing_hidden", removed, Effect.UNCOVERS)
         if found is not mesh:
@@ -208,7 +249,6 @@ class _Work:
         return mesh
 
     def tell_what_is_left(self, mesh: Mesh) -> None:
-        borders = int((edge_face_counts(mesh.faces) == 1).sum())
-        if borders:
+        if borders := int((edge_face_counts(mesh.faces) == 1).sum()):
             message = f"The surface is open: {borders:,} edges have a face on one side only."
-            self.warn("mesh_open", message, "Raise repair.max_hole_share to close it.")
+            self.warn("mesh_open", message, "Raise repair.max_hole_share or clear repair.keep_openings to close it.")

@@ -70,6 +70,16 @@ class Hidden:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """A mesh that is looked at, with what all steps need of it."""
+
+    scene: RayScene
+    mesh: Mesh
+    areas: Float64[np.ndarray, "faces"]
+    pieces: Int64[np.ndarray, "faces"]
+
+
+@dataclass(frozen=True, slots=True)
 class Hull:
     """One hull that hangs on the surface."""
 
@@ -93,13 +103,14 @@ def hidden_surfaces(scene: RayScene, mesh: Mesh, max_opening_m: float, run: Run)
     if not unseen.any():
         return nothing
     gone = mean < HIDDEN
-    gone[gone] = _confirmed(scene, mesh, areas, pieces, np.flatnonzero(gone), PartialRun(run, 0.2, 0.4))
+    looked = Looked(scene, mesh, areas, pieces)
+    gone[gone] = _confirmed(looked, np.flatnonzero(gone), PartialRun(run, 0.2, 0.4))
     if gone.all():  # nothing to hide behind: rays do not tell what this is
         return nothing
     total = np.bincount(pieces, areas, count)
     faces = gone[pieces]
     doubtful = ~gone & (unseen * total > LEAST_SHARE * total.sum())
-    hulls = _hanging_hulls(scene, mesh, areas, doubtful[pieces] & ~faces, max_opening_m, PartialRun(run, 0.4, 1.0))
+    hulls = _hanging_hulls(looked, doubtful[pieces] & ~faces, max_opening_m, PartialRun(run, 0.4, 1.0))
     for hull in hulls:
         faces[hull.faces] = True
     return Hidden(faces, int(gone.sum()), len(hulls), max((hull.opening_m for hull in hulls), default=0.0))
@@ -117,37 +128,25 @@ def _first_look(
     return np.concatenate([strata(areas, SAMPLES), own])
 
 
-def _confirmed(
-    scene: RayScene,
-    mesh: Mesh,
-    areas: Float64[np.ndarray, "faces"],
-    pieces: Int64[np.ndarray, "faces"],
-    doubtful: Int64[np.ndarray, "pieces"],
-    run: Run,
-) -> Bool[np.ndarray, "pieces"]:
+def _confirmed(looked: Looked, doubtful: Int64[np.ndarray, "pieces"], run: Run) -> Bool[np.ndarray, "pieces"]:
     """Which pieces are hidden under a second, closer look."""
     found = np.zeros(len(doubtful), bool)
-    order = np.argsort(pieces, kind="stable")
-    ends = np.cumsum(np.bincount(pieces))
+    areas = looked.areas
+    order = np.argsort(looked.pieces, kind="stable")
+    ends = np.cumsum(np.bincount(looked.pieces))
     for row, piece in enumerate(doubtful.tolist()):
         faces = order[ends[piece - 1] if piece else 0 : ends[piece]]
         closer = faces[strata(areas[faces], 400)] if len(faces) > 400 else faces
         part = PartialRun(run, row / len(doubtful), (row + 1) / len(doubtful))
-        shares = openness(scene, mesh, closer, part, few=12, many=64) if len(closer) else np.ones(1)
+        shares = openness(looked.scene, looked.mesh, closer, part, few=12, many=64) if len(closer) else np.ones(1)
         found[row] = shares.mean() < HIDDEN
     return found
 
 
-def _hanging_hulls(
-    scene: RayScene,
-    mesh: Mesh,
-    areas: Float64[np.ndarray, "faces"],
-    asked: Bool[np.ndarray, "faces"],
-    max_opening_m: float,
-    run: Run,
-) -> list[Hull]:
+def _hanging_hulls(looked: Looked, asked: Bool[np.ndarray, "faces"], max_opening_m: float, run: Run) -> list[Hull]:
     if not asked.any():
         return []
+    mesh, areas = looked.mesh, looked.areas
     table = edge_table(mesh.faces)
     pairs = half_edge_pairs(table)
     ends = mesh.positions_m[table.edges[table.of_half_edge[pairs[:, 0]]]].astype(np.float64)
@@ -155,7 +154,7 @@ def _hanging_hulls(
     links = pairs // 3
     shares = np.full(len(mesh.faces), 1.0, np.float32)
     rows = np.flatnonzero(asked)
-    shares[rows] = openness(scene, mesh, rows, PartialRun(run, 0.0, 0.7), many=RAYS)
+    shares[rows] = openness(looked.scene, mesh, rows, PartialRun(run, 0.0, 0.7), many=RAYS)
     smooth = _smoothed(shares, areas, links)
     least = LEAST_SHARE * areas.sum()
     sunk = _large_patches(smooth < DARK, areas, links, least)

@@ -1,11 +1,13 @@
 """A coarse look at a mesh from outside: cells that its surface fills, those that a flood from outside reaches, and
-outlines. It knows nothing of winding or of rays, so it serves as a referee."""
+outlines. It knows nothing of winding or of rays, so it serves as a referee.
+"""
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 from bridge_server.values.mesh import Mesh
 
+SPACING_PX = 0.75
 POINTS_AT_ONCE = 1 << 21
 OUTLINE_AXES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [-1, 1, 1], [1, -1, 1], [1, 1, -1]], np.float64)
 
@@ -57,31 +59,30 @@ def reached_from_outside(
 
 
 def outlines(
-    mesh: Mesh, low_m: Float64[np.ndarray, "3"], pixel_m: float, width_px: int
-) -> list[Bool[np.ndarray, "width width"]]:
-    """Silhouettes along seven directions, each ``width_px`` wide; ``low_m`` is the corner of a cube that holds it."""
-    middle = low_m + 0.5 * pixel_m * width_px / np.sqrt(3.0)
-    pictures = [np.zeros((width_px, width_px), bool) for _ in OUTLINE_AXES]
-    for points in surface_points(mesh, 0.5 * pixel_m):
-        offset = points.astype(np.float64) - middle
-        for axis, picture in zip(OUTLINE_AXES, pictures, strict=True):
-            ahead = axis / np.linalg.norm(axis)
-            right = np.cross(ahead, np.eye(3)[np.argmin(np.abs(ahead))])
-            right /= np.linalg.norm(right)
-            seen = np.stack([offset @ right, offset @ np.cross(ahead, right)], axis=1)
-            at = np.clip((seen / pixel_m + width_px / 2.0).astype(np.int64), 0, width_px - 1)
-            picture[at[:, 0], at[:, 1]] = True
+    mesh: Mesh, middle_m: Float64[np.ndarray, "3"], pixel_m: float, width_px: int
+) -> Bool[np.ndarray, "views width_width"]:
+    """Silhouettes along seven directions, each ``width_px`` wide and high around ``middle_m``."""
+    pictures = np.zeros((len(OUTLINE_AXES), width_px * width_px), bool)
+    frame = np.concatenate([_picture_axes(axis) for axis in OUTLINE_AXES]).T / pixel_m
+    shift = (width_px / 2.0 - middle_m @ frame).astype(np.float32)
+    for points in surface_points(mesh, SPACING_PX * pixel_m):
+        at = np.clip((points @ frame.astype(np.float32) + shift).astype(np.int32), 0, width_px - 1)
+        for view, picture in enumerate(pictures):
+            picture[at[:, 2 * view] * width_px + at[:, 2 * view + 1]] = True
     return pictures
 
 
-def outline_likeness(before: Mesh, after: Mesh, width_px: int = 192) -> float:
+def _picture_axes(ahead: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "2 3"]:
+    right = np.cross(ahead, np.eye(3)[np.argmin(np.abs(ahead))])
+    up = np.cross(ahead, right)
+    return np.stack([right / np.linalg.norm(right), up / np.linalg.norm(up)])
+
+
+def outline_likeness(before: Mesh, after: Mesh, width_px: int = 128) -> float:
     """Least intersection over union of the silhouettes along seven directions."""
-    low, high = (
-        np.minimum(before.bounds_m[0], after.bounds_m[0]).astype(np.float64),
-        np.maximum(before.bounds_m[1], after.bounds_m[1]).astype(np.float64),
-    )
-    side_m = max(float((high - low).max()), 1e-30)
-    pixel_m = side_m * np.sqrt(3.0) / (width_px - 2)
-    corner = (low + high) / 2.0 - 0.5 * pixel_m * width_px / np.sqrt(3.0)
-    pairs = zip(*(outlines(mesh, corner, pixel_m, width_px) for mesh in (before, after)), strict=True)
-    return min(float((a & b).sum() / max((a | b).sum(), 1)) for a, b in pairs)
+    (low, high), (other_low, other_high) = before.bounds_m, after.bounds_m
+    low = np.minimum(low, other_low).astype(np.float64)
+    high = np.maximum(high, other_high).astype(np.float64)
+    pixel_m = max(float(np.linalg.norm(high - low)), 1e-30) / (width_px - 4)
+    one, two = (outlines(mesh, (low + high) / 2.0, pixel_m, width_px) for mesh in (before, after))
+    return float(((one & two).sum(axis=1) / np.maximum((one | two).sum(axis=1), 1)).min())

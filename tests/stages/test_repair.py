@@ -8,7 +8,8 @@ from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.errors import StageFailed
 from bridge_server.run import SilentRun
 from bridge_server.stages.repair import Repair, RepairMethod
-from bridge_server.stages.repair_holes import fill_holes, least_angle
+from bridge_server.stages.repair_holes import fill_holes
+from bridge_server.stages.repair_patches import least_angle
 from bridge_server.values.mesh import Mesh, area_m2, edge_face_counts, is_watertight, volume_m3
 from bridge_server.values.mesh_split import non_manifold_counts
 from bridge_server.values.mesh_topology import face_components, tidied, welded_exactly

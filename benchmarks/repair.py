@@ -1,0 +1,213 @@
+"""Does repair leave every mesh of the set closed, wound outward and without an inner hull, and keep what is meant?
+
+``./forge bench repair [name ...]`` takes each mesh through ``repair`` and ``clean`` with their defaults and measures it
+before and after: pieces, border edges, edges of more than two faces, the share of the surface that shows its back to
+the outside, the winding number inside, the share of the surface that cannot be seen, volume, area, seconds. Beside it
+stand trimesh's repair and pymeshfix, where they are installed.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from benchmarks import _machine
+from benchmarks.meshes import MESHES
+from benchmarks.meshes.record import BenchMesh
+from bridge_server.backends.mesh_filter.base import MESH_FILTERS
+from bridge_server.backends.raycaster.base import RAYCASTERS
+from bridge_server.errors import ForgeError
+from bridge_server.run import SilentRun
+from bridge_server.stages.clean import Clean
+from bridge_server.stages.repair import Repair
+from bridge_server.stages.repair_hidden import hidden_surfaces
+from bridge_server.stages.repair_native import isolated
+from bridge_server.stages.repair_occupancy import outline_likeness, reached_from_outside
+from bridge_server.stages.repair_visibility import open_shares, strata
+from bridge_server.values.mesh import HighPoly, Mesh, area_m2, volume_m3
+from bridge_server.values.mesh_topology import edge_table, face_areas, face_components, tidied
+from bridge_server.values.winding_number import winding_field
+
+FACES_LOOKED_AT = 4000
+POINTS_INSIDE = 60
+GRID = 64
+PEER_LIMIT = 200_000
+"""Faces of the largest mesh that the peers are given."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One mesh at one moment. Corners in the same place count as one."""
+
+    faces: int
+    pieces: int
+    border_edges: int
+    crowded_edges: int
+    flipped_share: float
+    """Of the area that lies open: whose back more rays leave than its front."""
+    winding_inside: float
+    """Mean winding number of points that a flood from outside does not reach; 1 is right."""
+    hidden_share: float
+    """Of the area: inner hulls by rays."""
+    volume_l: float
+    area_m2: float
+
+
+def measure(mesh: Mesh) -> Measured:
+    """Look at a mesh; equal corners are merged first."""
+    mesh = tidied(mesh)
+    table = edge_table(mesh.faces)
+    scene = RAYCASTERS.load("embree").scene(mesh.positions_m, mesh.faces)
+    faces = strata(face_areas(mesh), FACES_LOOKED_AT)
+    front, back = (open_shares(scene, mesh, faces, SilentRun(), side=side, rays=16) for side in (1.0, -1.0))
+    seen = np.maximum(front, back) > 0.1
+    hidden = hidden_surfaces(scene, mesh, Repair().max_opening_share * mesh.diagonal_m, SilentRun())
+    return Measured(
+        faces=len(mesh.faces),
+        pieces=int(face_components(mesh.faces, table).max()) + 1,
+        border_edges=int((table.counts == 1).sum()),
+        crowded_edges=int((table.counts > 2).sum()),
+        flipped_share=round(float((back > front + 0.2)[seen].mean()) if seen.any() else 0.0, 4),
+        winding_inside=round(_winding_inside(mesh), 3),
+        hidden_share=round(float(face_areas(mesh)[hidden.faces].sum() / area_m2(mesh)), 4),
+        volume_l=round(1000.0 * volume_m3(mesh), 4),
+        area_m2=round(area_m2(mesh), 5),
+    )
+
+
+def _winding_inside(mesh: Mesh) -> float:
+    """Not a number where a flood reaches everything."""
+    low, high = (bound.astype(np.float64) for bound in mesh.bounds_m)
+    cell_m = float((high - low).max()) / GRID
+    shape = (GRID + 6,) * 3
+    corner = (low + high) / 2.0 - 0.5 * cell_m * (GRID + 6)
+    inside = np.argwhere(~reached_from_outside(mesh, corner, cell_m, shape, 1))
+    if not len(inside):
+        return float("nan")
+    chosen = inside[np.linspace(0, len(inside) - 1, POINTS_INSIDE).astype(int)]
+    points = corner + (chosen + 0.5) * cell_m
+    scene = RAYCASTERS.load("embree").scene(mesh.positions_m, mesh.faces)
+    deep = scene.nearest(points.astype(np.float32)).distances_m > 0.5 * cell_m  # a cell on the surface may lie outside
+    if not deep.any():
+        return float("nan")
+    return float(winding_field(mesh.positions_m.astype(np.float64)[mesh.faces]).at(points[deep]).mean())
+
+
+def own(high: HighPoly) -> tuple[Mesh, list[str]]:
+    """Both stages with their defaults."""
+    repaired = Repair()(SilentRun(), RAYCASTERS.load("embree"), high_poly=high)
+    cleaned = Clean()(SilentRun(), MESH_FILTERS.load("pymeshlab"), high_poly=repaired)
+    return cleaned.mesh, [f"{notice.code}: {notice.message}" for notice in (*repaired.notices, *cleaned.notices)]
+
+
+def by_trimesh(mesh: Mesh) -> Mesh:
+    """Its merging, winding and hole filling."""
+    import trimesh
+
+    found = trimesh.Trimesh(mesh.positions_m, mesh.faces, process=True)
+    trimesh.repair.fix_normals(found, multibody=True)
+    trimesh.repair.fill_holes(found)
+    return Mesh(positions_m=np.asarray(found.vertices, np.float32), faces=np.asarray(found.faces, np.int32))
+
+
+def by_meshfix(mesh: Mesh) -> Mesh:
+    """MeshFix on each shell."""
+    return isolated("meshfix_shells", tidied(mesh), SilentRun(), "meshfix")
+
+
+PEERS: dict[str, tuple[str, Callable[[Mesh], Mesh]]] = {
+    "trimesh": ("trimesh", by_trimesh),
+    "pymeshfix": ("pymeshfix", by_meshfix),
+}
+
+
+def verdict(before: Measured, after: Measured, mesh: BenchMesh) -> list[str]:
+    """What of the expectations does not hold; empty where all does."""
+    wanted = mesh.expectations
+    failed = []
+    if wanted.closed and (after.border_edges or after.crowded_edges):
+        failed.append("not closed")
+    if after.flipped_share > 0.005:
+        failed.append("not outward")
+    if after.hidden_share > 0.005:
+        failed.append("inner hull left")
+    if wanted.hollow and after.area_m2 < 0.98 * before.area_m2:
+        failed.append("inside taken")
+    return failed
+
+
+def main() -> None:
+    """Measure, print a table, write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="meshes of the set; all of them without any")
+    parser.add_argument("--no-peers", action="store_true", help="leave trimesh and pymeshfix out")
+    arguments = parser.parse_args()
+    peers = {} if arguments.no_peers else {name: run for name, (package, run) in PEERS.items() if find_spec(package)}
+    own(MESHES[0].load())  # compiles kernels
+    rows = []
+    print(f"{'mesh':20} {'pieces':>11} {'border':>11} {'crowded':>9} {'flipped':>13} {'winding':>11} {'hidden':>13} s")
+    for mesh in MESHES:
+        if arguments.names and mesh.name not in arguments.names:
+            continue
+        high = mesh.load()
+        started = time.perf_counter()
+        found, notices = own(high)
+        seconds = round(time.perf_counter() - started, 2)
+        before, after = measure(high.mesh), measure(found)
+        failed = verdict(before, after, mesh)
+        rows.append(
+            {
+                "mesh": mesh.name,
+                "kind": str(mesh.kind),
+                "expected": asdict(mesh.expectations),
+                "before": asdict(before),
+                "after": asdict(after),
+                "seconds": seconds,
+                "outline_likeness": round(outline_likeness(tidied(high.mesh), found), 4),
+                "failed": failed,
+                "notices": notices,
+                "peers": {name: beside(run, high.mesh) for name, run in peers.items()},
+            }
+        )
+        print(_line(mesh.name, before, after, seconds, failed), flush=True)
+    if arguments.names:
+        return
+    bad = [row["mesh"] for row in rows if row["failed"]]
+    print(f"{len(rows) - len(bad)} of {len(rows)} as expected{'; not: ' if bad else ''}{', '.join(map(str, bad))}")
+    document = {"load_average": round(os.getloadavg()[0], 1), "meshes": rows}
+    print(_machine.write("repair", document))
+
+
+def beside(run: Callable[[Mesh], Mesh], mesh: Mesh) -> dict[str, object]:
+    """What a peer makes of a mesh."""
+    if len(mesh.faces) > PEER_LIMIT:
+        return {"left_out": f"more than {PEER_LIMIT:,} faces"}
+    started = time.perf_counter()
+    try:
+        found = run(mesh)
+        seconds = round(time.perf_counter() - started, 2)
+        return {"seconds": seconds, **asdict(measure(found))}
+    except (ForgeError, ValueError, IndexError, RuntimeError) as error:
+        return {"error": f"{type(error).__name__}: {error}"[:200]}
+
+
+def _line(name: str, before: Measured, after: Measured, seconds: float, failed: list[str]) -> str:
+    def pair(one: float, two: float, shown: str) -> str:
+        return f"{one:{shown}} > {two:{shown}}"
+
+    return (
+        f"{name:20} {pair(before.pieces, after.pieces, 'd'):>11} "
+        f"{pair(before.border_edges, after.border_edges, 'd'):>11} "
+        f"{pair(before.crowded_edges, after.crowded_edges, 'd'):>9} "
+        f"{pair(before.flipped_share, after.flipped_share, '.1%'):>13} "
+        f"{pair(before.winding_inside, after.winding_inside, '.2f'):>11} "
+        f"{pair(before.hidden_share, after.hidden_share, '.1%'):>13} {seconds:.2f} {', '.join(failed)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
