@@ -24,6 +24,9 @@ from bridge_server.values.mesh_split import fins_of, split_non_manifold
 from bridge_server.values.mesh_topology import EdgeTable, compacted, edge_table, tidied
 from bridge_server.values.mesh_winding import oriented_outward
 
+TORN_SHARE = 0.05
+"""A surface with more open edges than this share of all is torn to shreds."""
+
 
 class RepairMethod(enum.StrEnum):
     """Who repairs."""
@@ -249,6 +252,15 @@ class _Work:
         return mesh
 
     def tell_what_is_left(self, mesh: Mesh) -> None:
-        if borders := int((edge_face_counts(mesh.faces) == 1).sum()):
+        counts = edge_face_counts(mesh.faces)
+        borders = int((counts == 1).sum())
+        if borders:
             message = f"The surface is open: {borders:,} edges have a face on one side only."
             self.warn("mesh_open", message, "Raise repair.max_hole_share or clear repair.keep_openings to close it.")
+        one_sided = any(notice.code == "one_sided_surface" for notice in self.notices)
+        if one_sided or borders > TORN_SHARE * len(counts):
+            message = (
+                "The surface is one-sided." if one_sided else f"{borders / len(counts):.1%} of its edges are open."
+            )
+            remedy = "Put the stage remesh after repair: it wraps the surface in a closed skin."
+            self.warn("remesh_advised", f"Patching does not help here. {message}", remedy)

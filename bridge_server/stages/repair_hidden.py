@@ -35,8 +35,10 @@ HIDDEN = 0.01
 """A piece counts as hidden where on the average less than this share of its rays leaves."""
 DARK = 0.03
 """A face sees nothing where less than this share of the rays leaves, its own and its neighbours'."""
-OPEN = 0.2
+OPEN = 0.35
 """A face lies open where at least this share leaves. Between the two the cut is free."""
+OUTWARD = 0.5
+"""How much of its length an edge between open faces costs less, so that of two narrow places the outer one is cut."""
 RAYS = 24
 """Rays on each side of a face in the look at single faces."""
 SMOOTHINGS = 4
@@ -53,7 +55,7 @@ OPAQUE = 0.98
 REFEREE_CELLS = (64, 192)
 """Least and most cells of the referee's grid along the longest side."""
 SCALE = 1 << 20
-"""Units that the length of the longest edge is counted in by the cut."""
+"""Units that the dearest edge is counted in by the cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ def _hanging_hulls(looked: Looked, asked: Bool[np.ndarray, "faces"], max_opening
     if not sunk.any():
         return []
     run.checkpoint(0.7, "cutting inner hulls off")
-    below = _below_cut(_large_patches(smooth >= OPEN, areas, links, least), sunk, links, length)
+    cost = length * (1.0 - OUTWARD * np.clip(smooth[links].mean(axis=1) / OPEN, 0.0, 1.0))
+    below = _below_cut(_large_patches(smooth >= OPEN, areas, links, least), sunk, links, cost)
     labels = _labels_within(below, links)
     found = []
     for label in range(int(labels.max(initial=-1)) + 1):
@@ -219,9 +222,9 @@ def _below_cut(
     lit: Bool[np.ndarray, "faces"],
     sunk: Bool[np.ndarray, "faces"],
     links: Int64[np.ndarray, "links 2"],
-    length: Float64[np.ndarray, "links"],
+    cost: Float64[np.ndarray, "links"],
 ) -> Bool[np.ndarray, "faces"]:
-    """The sunk faces and those on their side of the shortest border between them and the lit ones."""
+    """The sunk faces and those on their side of the cheapest border between them and the lit ones."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
@@ -231,7 +234,7 @@ def _below_cut(
     count = 2 + len(between)
     rows, columns = number[links[:, 0]], number[links[:, 1]]
     kept = (rows != columns) & ~((rows < 2) & (columns < 2))
-    capacity = np.maximum(np.round(length / max(float(length.max()), 1e-300) * SCALE), 1.0)
+    capacity = np.maximum(np.round(cost / max(float(cost.max()), 1e-300) * SCALE), 1.0)
     rows, columns, capacity = rows[kept], columns[kept], capacity[kept]
     both = coo_array(
         (np.concatenate([capacity, capacity]), (np.concatenate([rows, columns]), np.concatenate([columns, rows]))),

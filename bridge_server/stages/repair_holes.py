@@ -19,6 +19,8 @@ from bridge_server.values.mesh_topology import EdgeTable, boundary_loops, edge_t
 BULGE_SHARE = 0.005
 """A bent patch that leaves the bounding box by more than this share of the diagonal is left flat: it would grow a dome
 on the end of a tube."""
+BLISTER = 1.8
+"""So is one that bending makes this many times as large: the rim leads inward, and the patch would be a blister."""
 WHOLE_SHARE = 0.7
 """A patch with more than this share of the area of the piece that it closes would double the piece."""
 
@@ -80,7 +82,8 @@ def fill_holes(
             continue
         bent = bent_patch(mesh, positions, backward, patch)
         inside = bool(((bent >= low - bulge_m) & (bent <= high + bulge_m)).all())
-        added.append(bent if inside else patch.added)
+        grown = Patch(bent, patch.faces).area_m2(rim[::-1]) / max(patch.area_m2(rim[::-1]), 1e-300)
+        added.append(bent if inside and grown < BLISTER else patch.added)
         faces.append(closed.astype(np.int32))
         count += len(patch.added)
         filled += 1

@@ -37,6 +37,12 @@ def test_a_gap_wider_than_the_tolerance_is_not_sewn():
     assert stitched(loose, 1e-6).mesh is loose
 
 
+def test_shreds_are_advised_to_be_wrapped():
+    _, notices = repaired(soup(shapes.torus(rows=40, columns=20), 1e-3), keep_openings=False)
+    assert "remesh" in notices["remesh_advised"].remedy
+    assert "remesh_advised" not in repaired(ball_with_holes(0.8, subdivisions=3))[1]
+
+
 def test_points_on_an_edge_across_become_its_corners():
     coarse, fine = shapes.box(), shapes.box()
     top = middles(fine)[:, 1] > 0.49
