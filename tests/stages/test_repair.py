@@ -225,3 +225,19 @@ def test_pymeshfix_keeps_all_shells():
     shells = shapes.merged(*(shapes.sphere(0.3, 2, (i, 0.0, 0.0)) for i in range(4)))
     found, _ = repaired(shells, method=RepairMethod.PYMESHFIX)
     assert len(np.unique(face_components(found.faces))) == 4
+
+
+def test_a_ragged_hole_is_filled_with_triangles_as_wide_as_its_edges():
+    """An L-shaped hole in a fine sheet: no flat view from one middle, so the grid serves."""
+    u, v = np.meshgrid(np.linspace(0, 1, 41), np.linspace(0, 1, 41), indexing="ij")
+    place = np.stack([u, 0.1 * np.sin(3 * u), -v], axis=-1)
+    sheet = shapes.grid_surface(41, 41, place, wrap_rows=False, wrap_columns=False)
+    x, z = middles(sheet)[:, 0], -middles(sheet)[:, 2]
+    gone = ((x > 0.3) & (x < 0.7) & (z > 0.3) & (z < 0.45)) | ((x > 0.3) & (x < 0.45) & (z > 0.3) & (z < 0.7))
+    filled = fill_holes(without(sheet, gone), 1000, 0.7, SilentRun())
+    assert (filled.filled, filled.left) == (1, 1)
+    corners = filled.mesh.positions_m.astype(np.float64)[filled.mesh.faces[(~gone).sum() :]]
+    assert min(math.degrees(least_angle(triangle)) for triangle in corners) > 12.0
+    used = corners.reshape(-1, 3)
+    assert np.abs(used[:, 1] - 0.1 * np.sin(3 * used[:, 0])).max() < 2e-3
+    assert area_m2(filled.mesh) == pytest.approx(area_m2(sheet), rel=1e-3)
