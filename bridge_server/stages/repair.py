@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Annotated, ClassVar
 
+import numpy as np
+from jaxtyping import Bool
+
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
@@ -196,28 +199,39 @@ class _Work:
     def uncovered(self, mesh: Mesh, run: Run) -> Mesh:
         """Without what cannot be seen from outside."""
         scene = self.raycaster.scene(mesh.positions_m, mesh.faces)
-        hidden = hidden_surfaces(scene, mesh, self.stage.max_opening_share * mesh.diagonal_m, run)
+        hidden = hidden_surfaces(scene, mesh, self.stage.max_opening_share * mesh.diagonal_m, PartialRun(run, 0.0, 0.9))
         if not hidden.faces.any():
             return mesh
-        count = int(hidden.faces.sum())
         if covered_by_glass(self.high_poly.field, mesh, hidden.faces, self.raycaster):
-            message = f"{count:,} faces inside stay, because the surface around them is not opaque."
+            message = f"{int(hidden.faces.sum()):,} faces inside stay, because the surface around them is not opaque."
             self.tell("hidden_kept", message)
             return mesh
+        hulls = hidden.in_hulls
+        if hidden.pieces:
+            message = f"{hidden.pieces:,} pieces that cannot be seen from outside were taken away."
+            mesh = self.without_hidden(mesh, hidden.in_pieces, 0.0, message, run)
+            hulls = hulls if len(mesh.faces) == len(hulls) else hulls[~hidden.in_pieces]
+        if hidden.hulls:
+            message = (
+                f"{hidden.hulls:,} inner hulls of {int(hulls.sum()):,} faces that nobody sees were cut off, and the "
+                "small holes closed by which they hung on the surface."
+            )
+            mesh = self.without_hidden(mesh, hulls, hidden.opening_m, message, PartialRun(run, 0.9, 1.0))
+        return mesh
+
+    def without_hidden(
+        self, mesh: Mesh, gone: Bool[np.ndarray, "faces"], opening_m: float, message: str, run: Run
+    ) -> Mesh:
+        """Without some faces, and with the holes closed that this leaves."""
 
         def removed(before: Mesh) -> Mesh:
-            left = compacted(before.positions_m, before.faces[~hidden.faces])
-            if not hidden.hulls:
+            left = compacted(before.positions_m, before.faces[~gone])
+            if not opening_m:
                 return left
-            widest = 2.0 * hidden.opening_m / max(left.diagonal_m, 1e-30)
-            return fill_holes(left, self.stage.max_hole_edges, widest, run).mesh
+            return fill_holes(left, self.stage.max_hole_edges, 2.0 * opening_m / max(left.diagonal_m, 1e-30), run).mesh
 
         found = self.step(mesh, "removing_hidden", removed, Effect.UNCOVERS)
         if found is not mesh:
-            message = (
-                f"{count:,} faces that cannot be seen from outside were taken away: {hidden.pieces:,} pieces inside "
-                f"and {hidden.hulls:,} hulls that hung on the surface by small holes."
-            )
             self.tell("hidden_removed", message, "Set repair.remove_hidden to false to keep them.")
         return found
 

@@ -61,7 +61,7 @@ class Guard:
         if not len(after.faces):
             yield "it left nothing."
             return
-        if is_watertight(before) and not is_watertight(after) and effect is not Effect.UNCOVERS:
+        if is_watertight(before) and not is_watertight(after):
             yield "it opened a closed mesh."
         if effect is not Effect.UNCOVERS and _crowded(after) > _crowded(before):
             yield "it made edges of more than two faces."

@@ -62,13 +62,19 @@ SCALE = 1 << 20
 class Hidden:
     """What cannot be seen."""
 
-    faces: Bool[np.ndarray, "faces"]
+    in_pieces: Bool[np.ndarray, "faces"]
+    """Faces of pieces that are hidden as a whole."""
+    in_hulls: Bool[np.ndarray, "faces"]
+    """Faces of hulls that hang on the surface by small holes."""
     pieces: int
-    """Pieces that are hidden as a whole."""
     hulls: int
-    """Hulls that hang on the surface by small holes."""
     opening_m: float
     """Width of the widest hole that such a hull hangs on; 0 without one."""
+
+    @property
+    def faces(self) -> Bool[np.ndarray, "faces"]:
+        """All of them."""
+        return np.asarray(self.in_pieces | self.in_hulls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,8 @@ def hidden_surfaces(scene: RayScene, mesh: Mesh, max_opening_m: float, run: Run)
     areas = face_areas(mesh)
     pieces = face_components(mesh.faces)
     count = int(pieces.max(initial=-1)) + 1
-    nothing = Hidden(np.zeros(len(mesh.faces), bool), 0, 0, 0.0)
+    none = np.zeros(len(mesh.faces), bool)
+    nothing = Hidden(none, none, 0, 0, 0.0)
     sampled = _first_look(areas, pieces, count)
     shares = openness(scene, mesh, sampled, PartialRun(run, 0.0, 0.2))
     unseen = np.bincount(pieces[sampled], shares < HIDDEN, count) / np.bincount(pieces[sampled], minlength=count)
@@ -110,12 +117,13 @@ def hidden_surfaces(scene: RayScene, mesh: Mesh, max_opening_m: float, run: Run)
     if gone.all():  # nothing to hide behind: rays do not tell what this is
         return nothing
     total = np.bincount(pieces, areas, count)
-    faces = gone[pieces]
     doubtful = ~gone & (unseen * total > LEAST_SHARE * total.sum())
-    hulls = _hanging_hulls(looked, doubtful[pieces] & ~faces, max_opening_m, PartialRun(run, 0.4, 1.0))
+    hulls = _hanging_hulls(looked, doubtful[pieces], max_opening_m, PartialRun(run, 0.4, 1.0))
+    in_hulls = none.copy()
     for hull in hulls:
-        faces[hull.faces] = True
-    return Hidden(faces, int(gone.sum()), len(hulls), max((hull.opening_m for hull in hulls), default=0.0))
+        in_hulls[hull.faces] = True
+    widest_m = max((hull.opening_m for hull in hulls), default=0.0)
+    return Hidden(gone[pieces], in_hulls, int(gone.sum()), len(hulls), widest_m)
 
 
 def _first_look(
