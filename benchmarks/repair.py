@@ -7,10 +7,10 @@ stand trimesh's repair and pymeshfix, where they are installed.
 """
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import numpy as np
@@ -28,29 +28,32 @@ from bridge_server.stages.repair_hidden import hidden_surfaces
 from bridge_server.stages.repair_native import isolated
 from bridge_server.stages.repair_occupancy import outline_likeness, reached_from_outside
 from bridge_server.stages.repair_visibility import open_shares, strata
+from bridge_server.stages.repair_winding import CLEAR
 from bridge_server.values.mesh import HighPoly, Mesh, area_m2, volume_m3
 from bridge_server.values.mesh_topology import edge_table, face_areas, face_components, tidied
+from bridge_server.values.mesh_winding import agreeing_flips
 from bridge_server.values.winding_number import winding_field
 
 FACES_LOOKED_AT = 4000
 POINTS_INSIDE = 60
 GRID = 64
-PEER_LIMIT = 200_000
+PEER_LIMIT = 110_000
 """Faces of the largest mesh that the peers are given."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One mesh at one moment. Corners in the same place count as one."""
+    """One mesh at one moment: the raw one with equal corners merged, the repaired one as it is handed on."""
 
     faces: int
     pieces: int
     border_edges: int
     crowded_edges: int
     flipped_share: float
-    """Of the area that lies open: whose back more rays leave than its front."""
-    winding_inside: float
-    """Mean winding number of points that a flood from outside does not reach; 1 is right."""
+    """Of the area that lies open: what is wound against the rest of its piece, or as a whole against what rays tell
+    (the side that more of them leave is outside). A sheet that looks the same from both sides has no outside."""
+    winding_inside: float | None
+    """Mean winding number of points that a flood from outside does not reach; 1 is right. None where there are none."""
     hidden_share: float
     """Of the area: inner hulls by rays."""
     volume_l: float
@@ -58,43 +61,53 @@ class Measured:
 
 
 def measure(mesh: Mesh) -> Measured:
-    """Look at a mesh; equal corners are merged first."""
-    mesh = tidied(mesh)
+    """Look at a mesh."""
     table = edge_table(mesh.faces)
     scene = RAYCASTERS.load("embree").scene(mesh.positions_m, mesh.faces)
     faces = strata(face_areas(mesh), FACES_LOOKED_AT)
     front, back = (open_shares(scene, mesh, faces, SilentRun(), side=side, rays=16) for side in (1.0, -1.0))
-    seen = np.maximum(front, back) > 0.1
     hidden = hidden_surfaces(scene, mesh, Repair().max_opening_share * mesh.diagonal_m, SilentRun())
     return Measured(
         faces=len(mesh.faces),
         pieces=int(face_components(mesh.faces, table).max()) + 1,
         border_edges=int((table.counts == 1).sum()),
         crowded_edges=int((table.counts > 2).sum()),
-        flipped_share=round(float((back > front + 0.2)[seen].mean()) if seen.any() else 0.0, 4),
-        winding_inside=round(_winding_inside(mesh), 3),
+        flipped_share=round(_flipped_share(mesh, faces, front, back), 4),
+        winding_inside=_winding_inside(mesh),
         hidden_share=round(float(face_areas(mesh)[hidden.faces].sum() / area_m2(mesh)), 4),
         volume_l=round(1000.0 * volume_m3(mesh), 4),
         area_m2=round(area_m2(mesh), 5),
     )
 
 
-def _winding_inside(mesh: Mesh) -> float:
-    """Not a number where a flood reaches everything."""
+def _flipped_share(mesh: Mesh, faces: np.ndarray, front: np.ndarray, back: np.ndarray) -> float:
+    turn, pieces, _ = agreeing_flips(mesh)
+    count = int(pieces.max()) + 1
+    turned, piece = turn[faces], pieces[faces]
+    outside = np.where(turned, back - front, front - back)
+    vote = np.bincount(piece, outside, count) / np.maximum(np.bincount(piece, front + back, count), 1e-9)
+    majority = np.bincount(piece, turned, count) * 2 > np.bincount(piece, minlength=count)
+    wanted = np.where(np.abs(vote) > CLEAR, vote < 0.0, majority)
+    seen = np.maximum(front, back) > 0.1
+    return float((turned != wanted[piece])[seen].mean()) if seen.any() else 0.0
+
+
+def _winding_inside(mesh: Mesh) -> float | None:
     low, high = (bound.astype(np.float64) for bound in mesh.bounds_m)
     cell_m = float((high - low).max()) / GRID
     shape = (GRID + 6,) * 3
     corner = (low + high) / 2.0 - 0.5 * cell_m * (GRID + 6)
-    inside = np.argwhere(~reached_from_outside(mesh, corner, cell_m, shape, 1))
+    inside = np.argwhere(~reached_from_outside(mesh, corner, cell_m, shape, 0))
     if not len(inside):
-        return float("nan")
+        return None
     chosen = inside[np.linspace(0, len(inside) - 1, POINTS_INSIDE).astype(int)]
     points = corner + (chosen + 0.5) * cell_m
     scene = RAYCASTERS.load("embree").scene(mesh.positions_m, mesh.faces)
-    deep = scene.nearest(points.astype(np.float32)).distances_m > 0.5 * cell_m  # a cell on the surface may lie outside
+    deep = scene.nearest(points.astype(np.float32)).distances_m > 0.9 * cell_m  # a cell on the surface may lie outside
     if not deep.any():
-        return float("nan")
-    return float(winding_field(mesh.positions_m.astype(np.float64)[mesh.faces]).at(points[deep]).mean())
+        return None
+    field = winding_field(mesh.positions_m.astype(np.float64)[mesh.faces])
+    return round(float(field.at(points[deep]).mean()), 3)
 
 
 def own(high: HighPoly) -> tuple[Mesh, list[str]]:
@@ -157,7 +170,7 @@ def main() -> None:
         started = time.perf_counter()
         found, notices = own(high)
         seconds = round(time.perf_counter() - started, 2)
-        before, after = measure(high.mesh), measure(found)
+        before, after = measure(tidied(high.mesh)), measure(found)
         failed = verdict(before, after, mesh)
         rows.append(
             {
@@ -178,7 +191,7 @@ def main() -> None:
         return
     bad = [row["mesh"] for row in rows if row["failed"]]
     print(f"{len(rows) - len(bad)} of {len(rows)} as expected{'; not: ' if bad else ''}{', '.join(map(str, bad))}")
-    document = {"load_average": round(os.getloadavg()[0], 1), "meshes": rows}
+    document = {"peers": {name: version(PEERS[name][0]) for name in peers}, "meshes": rows}
     print(_machine.write("repair", document))
 
 
@@ -190,14 +203,14 @@ def beside(run: Callable[[Mesh], Mesh], mesh: Mesh) -> dict[str, object]:
     try:
         found = run(mesh)
         seconds = round(time.perf_counter() - started, 2)
-        return {"seconds": seconds, **asdict(measure(found))}
+        return {"seconds": seconds, **asdict(measure(tidied(found)))}
     except (ForgeError, ValueError, IndexError, RuntimeError) as error:
         return {"error": f"{type(error).__name__}: {error}"[:200]}
 
 
 def _line(name: str, before: Measured, after: Measured, seconds: float, failed: list[str]) -> str:
-    def pair(one: float, two: float, shown: str) -> str:
-        return f"{one:{shown}} > {two:{shown}}"
+    def pair(one: float | None, two: float | None, shown: str) -> str:
+        return " > ".join("none" if value is None else f"{value:{shown}}" for value in (one, two))
 
     return (
         f"{name:20} {pair(before.pieces, after.pieces, 'd'):>11} "
