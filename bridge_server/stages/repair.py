@@ -142,6 +142,7 @@ class _Work:
         parted = split_non_manifold(turned, None if flip.any() else table)
         if parted is not turned and (table.counts == 1).any():  # parting first would make one hole of two that touch
             turned = self.filled(turned, PartialRun(run, 0.2, 0.3))
+            self.notices[:] = [notice for notice in self.notices if notice.code != "openings_kept"]  # asked again below
             parted = split_non_manifold(turned)
         run.checkpoint(0.3, "winding")
         if parted is not turned:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from bridge_server.run import Run
-from bridge_server.stages.repair_patches import Patch, patch_of
+from bridge_server.stages.repair_patches import Patch, patch_of, without_doubled_edges
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_topology import EdgeTable, boundary_loops, edge_table, face_areas, face_components
 
@@ -73,11 +73,12 @@ def fill_holes(
             meant += 1
             continue
         backward = loop[::-1]
-        patch = patch_of(positions[backward], backward, taken)
+        patch = without_doubled_edges(
+            patch_of(positions[backward], backward, taken), positions[backward], backward, taken
+        )
         numbers = np.concatenate([backward, np.arange(count, count + len(patch.added))])
         closed = numbers[patch.faces]
-        doubles_piece = patch.area_m2(positions[backward]) > WHOLE_SHARE * areas[pieces[loop[0]]]
-        if doubles_piece or doubles_an_edge(closed, backward, taken):
+        if patch.area_m2(positions[backward]) > WHOLE_SHARE * areas[pieces[loop[0]]]:
             left += 1
             continue
         bent = bent_patch(mesh, positions, backward, patch)
@@ -103,14 +104,6 @@ def _pieces_of_vertices(
     found = np.zeros(len(mesh.positions_m), np.int64)
     found[mesh.faces] = pieces[:, None]
     return found, np.bincount(pieces, face_areas(mesh))
-
-
-def doubles_an_edge(faces: Int64[np.ndarray, "faces 3"], loop: Int64[np.ndarray, "n"], taken: set[int]) -> bool:
-    """Whether the patch would run an inner edge where the mesh has one already."""
-    ends = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    rim = np.sort(np.stack([loop, np.roll(loop, -1)], axis=1), axis=1)
-    inner = set((ends[:, 0] << 32 | ends[:, 1]).tolist()) - set((rim[:, 0] << 32 | rim[:, 1]).tolist())
-    return not inner.isdisjoint(taken)
 
 
 def bent_patch(

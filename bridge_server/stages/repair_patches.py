@@ -47,6 +47,35 @@ def patch_of(rim: Float64[np.ndarray, "n 3"], loop: Int64[np.ndarray, "n"], take
     return Patch(np.zeros((0, 3)), cut_corners(rim, flat, loop, taken))
 
 
+def without_doubled_edges(
+    patch: Patch, rim: Float64[np.ndarray, "n 3"], loop: Int64[np.ndarray, "n"], taken: set[int]
+) -> Patch:
+    """The patch, with a point in the middle of each inner edge that runs where the mesh has one already."""
+    count = len(loop)
+    owners: dict[tuple[int, int], list[int]] = {}
+    faces: list[list[int]] = patch.faces.tolist()
+    for number, face in enumerate(faces):
+        for k in range(3):
+            a, b = sorted((face[k], face[(k + 1) % 3]))
+            if b < count and b - a not in (1, count - 1):
+                owners.setdefault((a, b), []).append(number)
+    added: list[Float64[np.ndarray, "3"]] = []
+    for a, b in owners:
+        if int(min(loop[a], loop[b])) << 32 | int(max(loop[a], loop[b])) not in taken:
+            continue
+        middle = count + len(patch.added) + len(added)
+        added.append((rim[a] + rim[b]) / 2.0)
+        for number in [n for n, face in enumerate(faces) if a in face and b in face]:
+            face = faces[number]
+            k = next(k for k in range(3) if {face[k], face[(k + 1) % 3]} == {a, b})
+            start, end, apex = face[k], face[(k + 1) % 3], face[(k + 2) % 3]
+            faces[number] = [start, middle, apex]
+            faces.append([middle, end, apex])
+    if not added:
+        return patch
+    return Patch(np.concatenate([patch.added, np.stack(added)]), np.array(faces, np.int64))
+
+
 def flattened(rim: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 2"]:
     """The loop seen along its area vector (Newell), from its middle; it runs counter-clockwise."""
     offset = rim - rim.mean(axis=0)
