@@ -2,41 +2,52 @@
 outlines. It knows nothing of winding or of rays, so it serves as a referee.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from bridge_server.values.mesh import Mesh
+from bridge_server.values.mesh_topology import face_areas
 
 SPACING_PX = 0.75
 POINTS_AT_ONCE = 1 << 21
 OUTLINE_AXES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [-1, 1, 1], [1, -1, 1], [1, 1, -1]], np.float64)
 
 
-def surface_points(mesh: Mesh, spacing_m: float) -> list[Float32[np.ndarray, "points 3"]]:
+def surface_points(mesh: Mesh, spacing_m: float) -> Iterator[Float32[np.ndarray, "points 3"]]:
     """Points all over the surface, nowhere further than about ``spacing_m`` from the next; in blocks."""
     corners = mesh.positions_m[mesh.faces]
-    longest = np.sqrt(np.square(corners - np.roll(corners, -1, axis=1)).sum(axis=2).max(axis=1))
-    parts = np.ceil(np.clip(longest / spacing_m, 1.0, 512.0)).astype(np.int64)
-    parts = 1 << np.ceil(np.log2(parts)).astype(np.int64)
-    blocks = []
-    for count in np.unique(parts).tolist():
-        weights = lattice(count)
-        chosen = np.flatnonzero(parts == count)
+    sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)
+    longest = sides.argmax(axis=1)
+    turn = (longest[:, None] + np.arange(3)) % 3
+    length = np.take_along_axis(sides, longest[:, None], axis=1)[:, 0]
+    height = 2.0 * face_areas(mesh) / np.maximum(length, 1e-30)
+    along, up = (_parts(size, spacing_m) for size in (length, height))
+    kind = along * 64 + up
+    for code in np.unique(kind).tolist():
+        weights = lattice(1 << code // 64, 1 << code % 64)
+        chosen = np.flatnonzero(kind == code)
         step = max(POINTS_AT_ONCE // len(weights), 1)
         for start in range(0, len(chosen), step):
-            some = corners[chosen[start : start + step]]
-            blocks.append(np.einsum("wc,fcd->fwd", weights, some).reshape(-1, 3))
-    return blocks
+            rows = chosen[start : start + step]
+            some = np.take_along_axis(corners[rows], turn[rows][..., None], axis=1)
+            yield np.einsum("wc,fcd->fwd", weights, some).reshape(-1, 3)
 
 
-def lattice(count: int) -> Float32[np.ndarray, "points 3"]:
-    """Barycentric weights of the middles of the small triangles that ``count`` parts an edge make."""
-    i, j = np.meshgrid(np.arange(count), np.arange(count), indexing="ij")
-    up, down = i + j < count, i + j < count - 1
-    first = np.concatenate([i[up] + 1 / 3, i[down] + 2 / 3])
-    second = np.concatenate([j[up] + 1 / 3, j[down] + 2 / 3])
-    weights = np.stack([first, second, count - first - second], axis=1) / count
-    return weights.astype(np.float32)
+def _parts(size_m: Float64[np.ndarray, "faces"], spacing_m: float) -> Int64[np.ndarray, "faces"]:
+    """How often to halve each size until it is no more than the spacing, nine times at most."""
+    return np.ceil(np.log2(np.clip(size_m / spacing_m, 1.0, 512.0))).astype(np.int64)
+
+
+def lattice(along: int, up: int) -> Float32[np.ndarray, "points 3"]:
+    """Barycentric weights of points in as many columns along the first edge and rows up to the last corner.
+
+    The first row lies on the edge, so that a hair-thin triangle is covered all along.
+    """
+    u, v = np.meshgrid((np.arange(along) + 0.5) / along, np.arange(up) / up, indexing="ij")
+    weights = np.stack([(1.0 - u) * (1.0 - v), u * (1.0 - v), v], axis=-1)
+    return weights.reshape(-1, 3).astype(np.float32)
 
 
 def reached_from_outside(
