@@ -7,6 +7,7 @@ stand trimesh's repair and pymeshfix on the made meshes, where they are installe
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 import numpy as np
+import psutil
 
 from benchmarks import _machine
 from benchmarks.meshes import MESHES
@@ -154,56 +156,69 @@ def verdict(before: Measured, after: Measured, mesh: BenchMesh) -> list[str]:
 
 
 def main() -> None:
-    """Measure, print a table, write the result."""
+    """Measure, print a table, write the result; with names those rows of the result alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="meshes of the set; all of them without any")
     parser.add_argument("--no-peers", action="store_true", help="leave trimesh and pymeshfix out")
     arguments = parser.parse_args()
     peers = {} if arguments.no_peers else {name: run for name, (package, run) in PEERS.items() if find_spec(package)}
     own(MESHES[0].load())  # compiles kernels
-    rows = []
-    print(f"{'mesh':20} {'pieces':>11} {'border':>11} {'crowded':>9} {'flipped':>13} {'winding':>11} {'hidden':>13} s")
+    rows = {row["mesh"]: row for row in _known()} if arguments.names else {}
+    print(
+        f"{'mesh':20} {'pieces':>11} {'border':>11} {'crowded':>9} {'flipped':>13} {'winding':>11} {'hidden':>13} cpu s"
+    )
     for mesh in MESHES:
-        if arguments.names and mesh.name not in arguments.names:
-            continue
-        high = mesh.load()
-        started = time.perf_counter()
-        found, notices = own(high)
-        seconds = round(time.perf_counter() - started, 2)
-        before, after = measure(tidied(high.mesh)), measure(found)
-        failed = verdict(before, after, mesh)
-        rows.append(
-            {
-                "mesh": mesh.name,
-                "kind": str(mesh.kind),
-                "expected": asdict(mesh.expectations),
-                "before": asdict(before),
-                "after": asdict(after),
-                "seconds": seconds,
-                "outline_likeness": round(outline_likeness(tidied(high.mesh), found), 4),
-                "failed": failed,
-                "notices": notices,
-                "peers": {name: beside(run, high.mesh) for name, run in peers.items() if mesh.kind is Kind.DEFECT},
-            }
-        )
-        print(_line(mesh.name, before, after, seconds, failed), flush=True)
-    if arguments.names:
-        return
-    bad = [row["mesh"] for row in rows if row["failed"]]
-    print(f"{len(rows) - len(bad)} of {len(rows)} as expected{'; not: ' if bad else ''}{', '.join(map(str, bad))}")
-    document = {"peers": {name: version(PEERS[name][0]) for name in peers}, "meshes": rows}
-    print(_machine.write("repair", document))
+        if not arguments.names or mesh.name in arguments.names:
+            rows[mesh.name] = _row(mesh, peers)
+    ordered = [rows[mesh.name] for mesh in MESHES if mesh.name in rows]
+    bad = [str(row["mesh"]) for row in ordered if row["failed"]]
+    print(f"{len(ordered) - len(bad)} of {len(ordered)} as expected{'; not: ' if bad else ''}{', '.join(bad)}")
+    print(_machine.write("repair", {"meshes": ordered}))
 
 
-def beside(run: Callable[[Mesh], Mesh], mesh: Mesh) -> dict[str, object]:
+def _known() -> list[dict[str, object]]:
+    path = _machine.RESULTS / "repair.json"
+    return json.loads(path.read_text(encoding="utf-8"))["meshes"] if path.is_file() else []
+
+
+def _row(mesh: BenchMesh, peers: dict[str, Callable[[Mesh], Mesh]]) -> dict[str, object]:
+    high = mesh.load()
+    started, worked = time.perf_counter(), processor_s()
+    found, notices = own(high)
+    seconds, cpu_s = time.perf_counter() - started, processor_s() - worked
+    before, after = measure(tidied(high.mesh)), measure(found)
+    failed = verdict(before, after, mesh)
+    print(_line(mesh.name, before, after, cpu_s, failed), flush=True)
+    return {
+        "mesh": mesh.name,
+        "kind": str(mesh.kind),
+        "expected": asdict(mesh.expectations),
+        "before": asdict(before),
+        "after": asdict(after),
+        "seconds": round(seconds, 2),
+        "processor_s": round(cpu_s, 2),
+        "outline_likeness": round(outline_likeness(tidied(high.mesh), found), 4),
+        "failed": failed,
+        "notices": notices,
+        "peers": {name: beside(name, run, high.mesh) for name, run in peers.items() if mesh.kind is Kind.DEFECT},
+    }
+
+
+def processor_s() -> float:
+    """Seconds that the cores worked for this process and its children: tells more than the clock on a busy machine."""
+    times = psutil.Process().cpu_times()
+    return float(sum(getattr(times, name, 0.0) for name in ("user", "system", "children_user", "children_system")))
+
+
+def beside(name: str, run: Callable[[Mesh], Mesh], mesh: Mesh) -> dict[str, object]:
     """What a peer makes of a mesh."""
     if len(mesh.faces) > PEER_LIMIT:
         return {"left_out": f"more than {PEER_LIMIT:,} faces"}
-    started = time.perf_counter()
+    started = processor_s()
     try:
         found = run(mesh)
-        seconds = round(time.perf_counter() - started, 2)
-        return {"seconds": seconds, **asdict(measure(tidied(found)))}
+        cpu_s = round(processor_s() - started, 2)
+        return {"version": version(PEERS[name][0]), "processor_s": cpu_s, **asdict(measure(tidied(found)))}
     except (ForgeError, ValueError, IndexError, RuntimeError) as error:
         return {"error": f"{type(error).__name__}: {error}"[:200]}
 
