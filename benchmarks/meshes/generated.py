@@ -1,6 +1,7 @@
 """Meshes that imitate what image-to-3D models deliver, each with one defect, made by formulas and fixed seeds."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -9,11 +10,14 @@ from benchmarks.meshes.record import BenchMesh, Expectations, Kind
 from benchmarks.meshes.solids import figure_distance, revolved, surface_of
 from bridge_server.values.mesh import HighPoly, Mesh
 from bridge_server.values.mesh_topology import compacted
+from bridge_server.values.source import MeshSource
 from bridge_server.values.surface import VertexField
 
 Points = Float64[np.ndarray, "vertices 3"]
 Faces = Int64[np.ndarray, "faces 3"]
 CELLS = 128
+FIGURE_VOLUME_M3 = (0.086, 0.0905)
+"""The figure has 0.0882 cubic metres."""
 
 
 def colored(points: Points, faces: Faces) -> HighPoly:
@@ -193,26 +197,49 @@ def two_million() -> HighPoly:
     return colored(points, np.concatenate([np.stack([a, d, b], 1), np.stack([b, d, e], 1)]))
 
 
-def _defect(make: Callable[[], HighPoly], **expected: bool) -> BenchMesh:
+def ply_file(name: str, make: Callable[[], HighPoly]) -> MeshSource:
+    """A made mesh as a binary PLY file with its colours, eight bits each."""
+    high_poly = make()
+    mesh, field = high_poly.mesh, high_poly.field
+    assert isinstance(field, VertexField)
+    lines = [f"element vertex {len(mesh.positions_m)}", *(f"property float {axis}" for axis in "xyz"),
+             *(f"property uchar {channel}" for channel in ("red", "green", "blue")),
+             f"element face {len(mesh.faces)}", "property list uchar int vertex_indices"]  # fmt: skip
+    head = "\n".join(["ply", "format binary_little_endian 1.0", *lines, "end_header\n"])
+    vertices = np.zeros(len(mesh.positions_m), [("place", "<f4", 3), ("color", "u1", 3)])
+    vertices["place"], vertices["color"] = mesh.positions_m, np.rint(255.0 * field.base_color)
+    rows = np.zeros(len(mesh.faces), [("count", "u1"), ("corners", "<i4", 3)])
+    rows["count"], rows["corners"] = 3, mesh.faces
+    return MeshSource(name=f"{name}.ply", data=head.encode() + vertices.tobytes() + rows.tobytes())
+
+
+def _defect(
+    make: Callable[[], HighPoly], volume_m3: tuple[float, float] | None = FIGURE_VOLUME_M3, **expected: bool
+) -> BenchMesh:
+    wanted = {"closed": True, **expected}
     return BenchMesh(
-        name=make.__name__, kind=Kind.DEFECT, load=make, expectations=Expectations(**{"closed": True, **expected})
+        name=make.__name__,
+        kind=Kind.DEFECT,
+        load=make,
+        source=partial(ply_file, make.__name__, make),
+        expectations=Expectations(**wanted, volume_m3=volume_m3),
     )
 
 
 GENERATED: tuple[BenchMesh, ...] = (
     _defect(stairs),
     _defect(double_hull, inner_hull=True),
-    _defect(double_hull_joined, inner_hull=True),
+    _defect(double_hull_joined, (0.115, 0.121), inner_hull=True),
     _defect(flipped_patches),
     _defect(inside_out),
     _defect(crumbs),
     _defect(non_manifold),
-    _defect(open_bottom),
+    _defect(open_bottom, None),
     _defect(holes),
     _defect(soup),
-    _defect(slivers),
-    _defect(vase, hollow=True),
-    _defect(bottle, hollow=True),
-    _defect(cloth, closed=False),
-    _defect(two_million),
+    _defect(slivers, None),
+    _defect(vase, (0.055, 0.068), hollow=True),
+    _defect(bottle, (0.0105, 0.0137), hollow=True),
+    _defect(cloth, None, closed=False),
+    _defect(two_million, (0.1, 0.105)),
 )

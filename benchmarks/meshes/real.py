@@ -13,15 +13,23 @@ DATA = Path(__file__).parent / "data"
 FOX = Path(__file__).parents[2] / "examples" / "fox" / "fox.glb"
 
 
+def opened(path: Path) -> MeshSource:
+    """The file's content."""
+    return MeshSource(name=path.name, data=path.read_bytes())
+
+
 def read(path: Path) -> HighPoly:
     """By the same stage that a job uses."""
-    return LoadMesh()(SilentRun(), mesh_source=MeshSource(name=path.name, data=path.read_bytes()))
+    return LoadMesh()(SilentRun(), mesh_source=opened(path))
 
 
 def _file(name: str, kind: Kind, *, closed: bool = True, hollow: bool = False, suffix: str = "ply") -> BenchMesh:
-    path = DATA / f"{name}.{suffix}"
+    return _at(DATA / f"{name}.{suffix}", kind, Expectations(closed=closed, hollow=hollow))
+
+
+def _at(path: Path, kind: Kind, expectations: Expectations) -> BenchMesh:
     return BenchMesh(
-        name=name, kind=kind, load=partial(read, path), expectations=Expectations(closed=closed, hollow=hollow)
+        name=path.stem, kind=kind, load=partial(read, path), source=partial(opened, path), expectations=expectations
     )
 
 
@@ -31,7 +39,7 @@ REAL: tuple[BenchMesh, ...] = (
     _file("spot", Kind.CHARACTER),
     _file("koala", Kind.CHARACTER),
     _file("scorpion", Kind.CHARACTER),
-    BenchMesh(name="fox", kind=Kind.TEXTURED, load=partial(read, FOX), expectations=Expectations(closed=True)),
+    _at(FOX, Kind.TEXTURED, Expectations(closed=True)),
     _file("boot", Kind.SCAN),
     _file("hammer", Kind.SCAN),
     _file("skull", Kind.SCAN),

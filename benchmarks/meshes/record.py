@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge_server.values.mesh import HighPoly
+from bridge_server.values.source import MeshSource
 
 
 class Kind(enum.StrEnum):
@@ -29,6 +30,8 @@ class Expectations:
     """Comes with a second surface inside that nobody can see: it must be gone."""
     hollow: bool = False
     """Has an inside that is seen through an opening: it must stay."""
+    volume_m3: tuple[float, float] | None = None
+    """Between which bounds its volume must lie then, where the shape is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,4 +42,6 @@ class BenchMesh:
     kind: Kind
     load: Callable[[], HighPoly]
     """Reads or makes it, in metres, as a mesh file comes out of ``load_mesh``: nothing repaired."""
+    source: Callable[[], MeshSource]
+    """The same as a file that can be submitted."""
     expectations: Expectations

@@ -133,15 +133,16 @@ def test_progress_arrives_in_order_while_the_stage_runs(executor: Executor, low_
 
 
 def test_cancelling_stops_a_stage_and_the_next_one_runs(executor: Executor, low_poly: str) -> None:
-    started = time.monotonic()
+    told: list[float] = []
 
     def stop(fraction: float, note: str) -> None:
-        if time.monotonic() - started > 0.3:
+        told.append(fraction)
+        if len(told) > 3:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        executor.execute(bake(low_poly, seconds=30.0), CallbackRun(stop))
-    assert time.monotonic() - started < 1.5
+        executor.execute(bake(low_poly, seconds=3000.0), CallbackRun(stop))  # far longer than the test may take
+    assert len(told) == 4
     assert executor.execute(bake(low_poly), SilentRun()).retries == 0
 
 

@@ -141,9 +141,7 @@ def test_watching_ends_when_the_watcher_goes(store: JobStore) -> None:
     events = watch(store, job.id, 0, gone)
     assert next(events).sequence == 1
     threading.Timer(0.1, lambda: (gone.set(), store.wake_watchers())).start()
-    started = time.monotonic()
-    assert list(events) == []
-    assert time.monotonic() - started < 2.0
+    assert list(events) == []  # else it would wait for the next event for ever
 
 
 def test_deleting_a_job_sends_its_watchers_away(store: JobStore) -> None:

