@@ -152,6 +152,9 @@ def verdict(before: Measured, after: Measured, mesh: BenchMesh) -> list[str]:
         failed.append("inner hull left")
     if wanted.hollow and after.area_m2 < 0.98 * before.area_m2:
         failed.append("inside taken")
+    low, high = wanted.volume_m3 or (-np.inf, np.inf)
+    if wanted.closed and not low <= after.volume_l / 1000.0 <= high:
+        failed.append("wrong volume")
     return failed
 
 
