@@ -10,15 +10,18 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import psutil
+from PIL import Image
 
 from benchmarks import _machine
-from benchmarks.meshes import MESHES
+from benchmarks.mesh_set import picture
+from benchmarks.meshes import MESHES, mesh_named
 from benchmarks.meshes.record import BenchMesh, Kind
 from bridge_server.backends.mesh_filter.base import MESH_FILTERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
@@ -32,7 +35,7 @@ from bridge_server.stages.repair_occupancy import outline_likeness, reached_from
 from bridge_server.stages.repair_visibility import open_shares, strata
 from bridge_server.stages.repair_winding import CLEAR
 from bridge_server.values.mesh import HighPoly, Mesh, area_m2, volume_m3
-from bridge_server.values.mesh_topology import edge_table, face_areas, face_components, tidied
+from bridge_server.values.mesh_topology import compacted, edge_table, face_areas, face_components, tidied
 from bridge_server.values.mesh_winding import agreeing_flips
 from bridge_server.values.winding_number import winding_field
 
@@ -134,6 +137,8 @@ def by_meshfix(mesh: Mesh) -> Mesh:
     return isolated("meshfix_shells", tidied(mesh), SilentRun(), "meshfix")
 
 
+PICTURED = ("double_hull_joined", "holes", "open_bottom", "non_manifold", "bottle")
+PICTURE_PX = 180
 PEERS: dict[str, tuple[str, Callable[[Mesh], Mesh]]] = {
     "trimesh": ("trimesh", by_trimesh),
     "pymeshfix": ("pymeshfix", by_meshfix),
@@ -163,8 +168,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="meshes of the set; all of them without any")
     parser.add_argument("--no-peers", action="store_true", help="leave trimesh and pymeshfix out")
+    parser.add_argument("--draw", action="store_true", help="draw the hard cases instead of measuring")
     arguments = parser.parse_args()
+    if arguments.draw:
+        print(draw())
+        return
     peers = {} if arguments.no_peers else {name: run for name, (package, run) in PEERS.items() if find_spec(package)}
+    for name in arguments.names:
+        mesh_named(name)
     own(MESHES[0].load())  # compiles kernels
     rows = {row["mesh"]: row for row in _known()} if arguments.names else {}
     print(
@@ -173,10 +184,32 @@ def main() -> None:
     for mesh in MESHES:
         if not arguments.names or mesh.name in arguments.names:
             rows[mesh.name] = _row(mesh, peers)
-    ordered = [rows[mesh.name] for mesh in MESHES if mesh.name in rows]
+            ordered = [rows[mesh.name] for mesh in MESHES if mesh.name in rows]
+            path = _machine.write("repair", {"meshes": ordered})
     bad = [str(row["mesh"]) for row in ordered if row["failed"]]
     print(f"{len(ordered) - len(bad)} of {len(ordered)} as expected{'; not: ' if bad else ''}{', '.join(bad)}")
-    print(_machine.write("repair", {"meshes": ordered}))
+    print(path)
+
+
+def draw() -> Path:
+    """Hard cases before and after, whole and cut open along the middle."""
+    rows = []
+    for name in PICTURED:
+        high = mesh_named(name).load()
+        found = replace(high, mesh=own(high)[0])
+        shown = (high, found, cut_open(high), cut_open(found))
+        rows.append(np.concatenate([picture(one, PICTURE_PX) for one in shown], axis=1))
+    path = _machine.RESULTS / "repair.png"
+    Image.fromarray(np.concatenate(rows)).save(path, optimize=True)
+    return path
+
+
+def cut_open(high: HighPoly) -> HighPoly:
+    """Its back half."""
+    mesh = high.mesh
+    middle = (mesh.bounds_m[0][2] + mesh.bounds_m[1][2]) / 2.0
+    back = mesh.positions_m[mesh.faces][..., 2].mean(axis=1) < middle
+    return replace(high, mesh=compacted(mesh.positions_m, mesh.faces[back]))
 
 
 def _known() -> list[dict[str, object]]:
