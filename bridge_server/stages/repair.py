@@ -17,7 +17,7 @@ from bridge_server.stages.repair_guard import Effect, Guard, Limits
 from bridge_server.stages.repair_hidden import covered_by_glass, hidden_surfaces
 from bridge_server.stages.repair_holes import IsMeant, fill_holes, nothing_meant
 from bridge_server.stages.repair_native import isolated
-from bridge_server.stages.repair_openings import Openings
+from bridge_server.stages.repair_openings import openings_of
 from bridge_server.stages.repair_stitch import stitched
 from bridge_server.stages.repair_winding import SeenFromOutside
 from bridge_server.stages.stage import Range, Stage
@@ -171,9 +171,9 @@ class _Work:
         return compacted(mesh.positions_m, mesh.faces[~fins])
 
     def filled(self, mesh: Mesh, run: Run) -> Mesh:
-        """With its holes closed; where that is refused, with those that are five or 25 times smaller."""
+        """With its holes closed; where that is refused, with those that are 25 times smaller."""
         told = len(self.notices)
-        for part in (1.0, 0.2, 0.04):
+        for part in (1.0, 0.04):
             share = part * self.stage.max_hole_share
             found = self.step(mesh, "hole_filling", functools.partial(self.closed, max_share=share, run=run))
             refused = [notice for notice in self.notices[told:] if notice.code == "repair_refused"]
@@ -187,8 +187,7 @@ class _Work:
         stage = self.stage
         meant: IsMeant = nothing_meant
         if stage.keep_openings:
-            scene = functools.cache(lambda: self.raycaster.scene(mesh.positions_m, mesh.faces))
-            meant = Openings(mesh, scene).is_meant
+            meant = openings_of(mesh, self.raycaster).is_meant
         done = fill_holes(mesh, stage.max_hole_edges, max_share, run, meant)
         if done.filled:
             self.tell("holes_filled", f"{done.filled:,} holes were filled.")

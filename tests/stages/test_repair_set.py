@@ -16,3 +16,10 @@ def test_it_comes_out_as_expected(name):
     high = mesh.load()
     found, _ = own(high)
     assert not verdict(measure(tidied(high.mesh)), measure(found), mesh)
+
+
+@pytest.mark.slow
+def test_windows_whose_sides_lean_stay_open():
+    found, notices = own(mesh_named("airplane").load())
+    assert measure(found).border_edges >= 25 * 12
+    assert any(notice.startswith("openings_kept") for notice in notices)
