@@ -10,9 +10,10 @@ from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
-from bridge_server.values.mesh import HighPoly, Mesh, area_m2, edge_face_counts, is_watertight
+from bridge_server.values.mesh import HighPoly, Mesh, area_m2, is_watertight
+from bridge_server.values.mesh_slivers import without_slivers
 from bridge_server.values.mesh_split import split_non_manifold, tidied_surface
-from bridge_server.values.mesh_topology import compacted, face_areas, face_components, tidied
+from bridge_server.values.mesh_topology import EdgeTable, compacted, edge_table, face_areas, face_components, tidied
 from bridge_server.values.mesh_winding import oriented_outward
 
 
@@ -22,9 +23,11 @@ class Clean(Stage):
 
     name: ClassVar[str] = "clean"
     writes: ClassVar[str] = "high_poly"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     min_component_share: Annotated[float, Range(0.0, 0.5)] = 0.01
     """A loose piece goes where both its diagonal and its area are below this share of the largest piece's."""
+    sliver_share: Annotated[float, Range(0.0, 0.001)] = 1e-7
+    """A triangle lower than this share of the diagonal gives its place to its neighbours; 0 leaves all."""
     max_loss_share: Annotated[float, Range(0.0, 1.0)] = 0.05
     """More area than this is never lost: the step that would lose it is refused."""
 
@@ -37,15 +40,33 @@ class Clean(Stage):
         if dropped := len(high_poly.mesh.faces) - len(mesh.faces):
             message = f"{dropped:,} doubled or degenerate faces were dropped."
             notices.append(Notice(code="doubles_dropped", message=message, severity=Severity.INFO))
-        mesh = self._filtered(mesh, mesh_filter, notices, PartialRun(run, 0.1, 0.7))
+        mesh = self._mended(mesh, notices)
+        table = edge_table(mesh.faces)
+        found = self._filtered(mesh, table, mesh_filter, notices, PartialRun(run, 0.1, 0.7))
         run.checkpoint(0.7, "tiny pieces")
-        mesh = self._without_crumbs(mesh, notices)
+        known = table if found is mesh else None
+        mesh = self._without_crumbs(found, known, notices)
         run.checkpoint(0.85, "winding")
-        mesh, _ = oriented_outward(mesh)
+        mesh, _ = oriented_outward(mesh, table=known if mesh is found else None)
         return replace(high_poly, mesh=mesh, notices=tuple(notices))
 
-    def _filtered(self, mesh: Mesh, mesh_filter: MeshFilter, notices: list[Notice], run: Run) -> Mesh:
-        """The filter's result, or the own clean-up where the filter failed or lost too much."""
+    def _mended(self, mesh: Mesh, notices: list[Notice]) -> Mesh:
+        """Without triangles that have no height, as far as that opens nothing."""
+        found = without_slivers(mesh, self.sliver_share * mesh.diagonal_m)
+        if found is not mesh:
+            count = len(mesh.faces) - len(found.faces)
+            message = f"Triangles without height were mended, {count:,} of them by dropping them."
+            notices.append(Notice(code="slivers_mended", message=message, severity=Severity.INFO))
+        return found
+
+    def _filtered(self, mesh: Mesh, table: EdgeTable, mesh_filter: MeshFilter, notices: list[Notice], run: Run) -> Mesh:
+        """The filter's result, or the own clean-up where the filter failed or lost too much.
+
+        A mesh that is a manifold already, without faces of no area, has no need of it.
+        """
+        crowded = bool((table.counts > 2).any())
+        if not crowded and face_areas(mesh).min() > 0.0 and split_non_manifold(mesh, table) is mesh:
+            return mesh
         try:
             found = mesh_filter.clean(mesh, run)
             lost = 1.0 - area_m2(found) / max(area_m2(mesh), 1e-300)
@@ -57,11 +78,10 @@ class Clean(Stage):
             message = f"The filter {mesh_filter.identity} was refused: {error.message} The own clean-up served instead."
             notices.append(Notice(code="clean_fallback", message=message))
             return split_non_manifold(mesh)
-        crowded = edge_face_counts(mesh.faces).max() > 2  # where it had to choose which faces stay joined
-        return tidied_surface(found) if crowded else found
+        return tidied_surface(found) if crowded else found  # where it had to choose which faces stay joined
 
-    def _without_crumbs(self, mesh: Mesh, notices: list[Notice]) -> Mesh:
-        pieces = face_components(mesh.faces)
+    def _without_crumbs(self, mesh: Mesh, table: EdgeTable | None, notices: list[Notice]) -> Mesh:
+        pieces = face_components(mesh.faces, table)
         count = int(pieces.max()) + 1
         if count == 1:
             return mesh

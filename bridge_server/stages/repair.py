@@ -1,23 +1,34 @@
-"""Stage ``repair``: winding, non-manifold places and holes, guarded so that no step eats the asset."""
+"""Stage ``repair``: seams, winding, non-manifold places, holes and inner hulls, each step guarded."""
 
 import enum
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Annotated, ClassVar
 
 import numpy as np
+from jaxtyping import Bool
 
+from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
-from bridge_server.stages.repair_holes import fill_holes
-from bridge_server.stages.repair_native import isolated, shells_of
+from bridge_server.stages.repair_guard import Effect, Guard, Limits
+from bridge_server.stages.repair_hidden import covered_by_glass, hidden_surfaces
+from bridge_server.stages.repair_holes import IsMeant, fill_holes, nothing_meant
+from bridge_server.stages.repair_native import isolated
+from bridge_server.stages.repair_openings import openings_of
+from bridge_server.stages.repair_stitch import stitched
+from bridge_server.stages.repair_winding import SeenFromOutside
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
-from bridge_server.values.mesh import HighPoly, Mesh, area_m2, edge_face_counts, is_watertight, volume_m3
-from bridge_server.values.mesh_split import split_non_manifold
-from bridge_server.values.mesh_topology import tidied
+from bridge_server.values.mesh import HighPoly, Mesh, edge_face_counts, is_watertight
+from bridge_server.values.mesh_split import fins_of, split_non_manifold
+from bridge_server.values.mesh_topology import EdgeTable, compacted, edge_table, tidied
 from bridge_server.values.mesh_winding import oriented_outward
+
+TORN_SHARE = 0.05
+"""A surface with more open edges than this share of all is torn to shreds."""
 
 
 class RepairMethod(enum.StrEnum):
@@ -33,13 +44,21 @@ class Repair(Stage):
 
     name: ClassVar[str] = "repair"
     writes: ClassVar[str] = "high_poly"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     method: RepairMethod = RepairMethod.OWN
     """``pymeshfix`` (AGPL, to be installed separately) runs on each shell after the own steps."""
+    stitch_share: Annotated[float, Range(0.0, 0.01)] = 1e-5
+    """Seams narrower than this share of the diagonal are sewn up; 0 leaves them."""
+    remove_hidden: bool = True
+    """Take away inner hulls that cannot be seen from outside. The inside of a cup, a vase or a pipe stays."""
+    max_opening_share: Annotated[float, Range(0.0, 0.5)] = 0.04
+    """An inner hull that hangs on the surface by a hole wider than this share of the diagonal is meant, and stays."""
     max_hole_edges: Annotated[int, Range(0, 100_000)] = 2000
     """Holes of more edges stay open; 0 leaves all open."""
     max_hole_share: Annotated[float, Range(0.0, 1.0)] = 0.5
     """Holes that span more than this share of the diagonal stay open: they are meant to be."""
+    keep_openings: bool = True
+    """Leave open what is meant to be: the flat rim at the top of a bowl or a bag, and holes that one looks through."""
     resolve_intersections: bool = False
     """Unite shells that run into each other; needs a closed mesh."""
     max_volume_change: Annotated[float, Range(0.0, 1.0)] = 0.1
@@ -48,105 +67,214 @@ class Repair(Stage):
     """A step that changes the area by more than this share is refused."""
     max_bounds_change: Annotated[float, Range(0.0, 1.0)] = 0.01
     """A step that moves a side of the bounding box by more than this share of the diagonal is refused."""
+    max_outline_change: Annotated[float, Range(0.0, 1.0)] = 0.03
+    """A step after which a silhouette (of seven) lacks more than this share of the union with the old is refused."""
+    max_color_change: Annotated[float, Range(0.0, 1.0)] = 0.2
+    """A step whose new faces differ in colour from those around them by more than this (linear, mean) is refused."""
 
-    def __call__(self, run: Run, *, high_poly: HighPoly) -> HighPoly:
+    def __call__(self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly) -> HighPoly:
         """Every step that did something, and every one that was refused, stands in the notices."""
-        notices: list[Notice] = []
         mesh = tidied(high_poly.mesh)
         if not len(mesh.faces):
             raise StageFailed("all faces are degenerate.", subject=self.name, remedy="Bring a mesh with a surface.")
-        run.checkpoint(0.1, "winding")
-        mesh = self._surface(mesh, notices, run)
-        run.checkpoint(0.4, "filling holes")
-        mesh = self._guarded(
-            mesh, "hole_filling", notices, lambda m: self._closed(m, notices, PartialRun(run, 0.4, 0.7))
+        limits = Limits(
+            volume=self.max_volume_change,
+            area=self.max_area_change,
+            bounds=self.max_bounds_change,
+            outline=self.max_outline_change,
+            color=self.max_color_change,
         )
-        if self.method is RepairMethod.PYMESHFIX:
-            mesh = self._by_meshfix(mesh, notices, PartialRun(run, 0.7, 0.85))
-        if self.resolve_intersections:
-            mesh = self._united(mesh, notices, PartialRun(run, 0.85, 1.0))
-        borders = int((edge_face_counts(mesh.faces) == 1).sum())
-        if borders:
-            message = f"The surface is open: {borders:,} edges have a face on one side only."
-            notices.append(Notice(code="mesh_open", message=message, remedy="Raise repair.max_hole_share to close it."))
-        return replace(high_poly, mesh=mesh, notices=tuple(notices))
+        work = _Work(self, raycaster, high_poly, Guard(limits, raycaster, high_poly.field), [])
+        return replace(high_poly, mesh=work.repaired(mesh, run), notices=tuple(work.notices))
 
-    def _surface(self, mesh: Mesh, notices: list[Notice], run: Run) -> Mesh:
-        turned, winding = oriented_outward(mesh)
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One call of the stage."""
+
+    stage: Repair
+    raycaster: Raycaster
+    high_poly: HighPoly
+    guard: Guard
+    notices: list[Notice]
+
+    def repaired(self, mesh: Mesh, run: Run) -> Mesh:
+        run.checkpoint(0.05, "seams")
+        table = edge_table(mesh.faces)
+        if (table.counts == 1).any():
+            mesh = self.step(mesh, "stitching", self.sewn)
+            table = edge_table(mesh.faces)
+        finless = self.step(mesh, "dropping_fins", lambda m: self.without_fins(m, table), Effect.TRIMS)
+        table = table if finless is mesh else edge_table(finless.faces)
+        mesh = finless
+        run.checkpoint(0.1, "winding")
+        mesh = self.surface(mesh, table, run)
+        if (table.counts != 2).any():
+            run.checkpoint(0.35, "filling holes")
+            mesh = self.filled(mesh, PartialRun(run, 0.35, 0.5))
+        if self.stage.remove_hidden:
+            mesh = self.uncovered(mesh, PartialRun(run, 0.5, 0.7))
+        if self.stage.method is RepairMethod.PYMESHFIX:
+            mesh = self.by_meshfix(mesh, PartialRun(run, 0.7, 0.85))
+        if self.stage.resolve_intersections:
+            mesh = self.united(mesh, PartialRun(run, 0.85, 1.0))
+        self.tell_what_is_left(mesh)
+        return mesh
+
+    def tell(self, code: str, message: str, remedy: str = "", severity: Severity = Severity.INFO) -> None:
+        self.notices.append(Notice(code=code, message=message, remedy=remedy, severity=severity))
+
+    def warn(self, code: str, message: str, remedy: str = "") -> None:
+        self.tell(code, message, remedy, Severity.WARNING)
+
+    def sewn(self, mesh: Mesh) -> Mesh:
+        found = stitched(mesh, self.stage.stitch_share * mesh.diagonal_m)
+        if found.mesh is not mesh:
+            message = f"Seams were sewn up: {found.joined:,} border points joined, {found.inserted:,} set into an edge."
+            self.tell("seams_stitched", message)
+        return found.mesh
+
+    def surface(self, mesh: Mesh, table: EdgeTable, run: Run) -> Mesh:
+        """Manifold and wound outward."""
+        turned, winding = oriented_outward(mesh, table=table)
+        flip = winding.flip
         run.checkpoint(0.2, "non-manifold edges")
-        parted = split_non_manifold(turned)
-        if added := len(parted.positions_m) - len(turned.positions_m):
-            message = f"The surface was parted at {added:,} places where it was no manifold."
-            notices.append(Notice(code="non_manifold_split", message=message, severity=Severity.INFO))
-            run.checkpoint(0.3, "winding")
-            parted, again = oriented_outward(parted)
-            winding = replace(winding, flip=winding.flip ^ again.flip, conflicts=again.conflicts)
-        if flipped := int(winding.flip.sum()):
-            message = f"{flipped:,} of {len(mesh.faces):,} faces were turned so that all face outward."
-            notices.append(Notice(code="winding_turned", message=message, severity=Severity.INFO))
+        parted = split_non_manifold(turned, None if flip.any() else table)
+        if parted is not turned and (table.counts == 1).any():  # parting first would make one hole of two that touch
+            turned = self.filled(turned, PartialRun(run, 0.2, 0.3))
+            self.notices[:] = [notice for notice in self.notices if notice.code != "openings_kept"]  # asked again below
+            parted = split_non_manifold(turned)
+        run.checkpoint(0.3, "winding")
+        if parted is not turned:
+            added = len(parted.positions_m) - len(turned.positions_m)
+            self.tell("non_manifold_split", f"The surface was parted at {added:,} places where it was no manifold.")
+        turns = int(flip.sum())
+        if parted is not turned or (table.counts == 1).any():
+            judge = SeenFromOutside(self.raycaster, PartialRun(run, 0.3, 0.35))
+            parted, winding = oriented_outward(parted, judge)
+            same = len(winding.flip) == len(flip)
+            turns = int((flip ^ winding.flip).sum()) if same else turns + int(winding.flip.sum())
+        if turns:
+            self.tell("winding_turned", f"{turns:,} of {len(mesh.faces):,} faces were turned to face outward.")
         if winding.conflicts:
             message = f"The surface is one-sided: {winding.conflicts:,} edges join faces that cannot agree."
-            notices.append(Notice(code="one_sided_surface", message=message))
+            self.warn("one_sided_surface", message)
         return parted
 
-    def _closed(self, mesh: Mesh, notices: list[Notice], run: Run) -> Mesh:
-        done = fill_holes(mesh, self.max_hole_edges, self.max_hole_share, run)
+    def without_fins(self, mesh: Mesh, table: EdgeTable) -> Mesh:
+        """Without the small flaps that hang on edges of more than two faces."""
+        fins = fins_of(mesh, table)
+        if not fins.any():
+            return mesh
+        message = f"{int(fins.sum()):,} faces were dropped: small flaps that stood on the surface."
+        self.tell("fins_dropped", message)
+        return compacted(mesh.positions_m, mesh.faces[~fins])
+
+    def filled(self, mesh: Mesh, run: Run) -> Mesh:
+        """With its holes closed; where that is refused, with those that are 25 times smaller."""
+        told = len(self.notices)
+        for part in (1.0, 0.04):
+            share = part * self.stage.max_hole_share
+            found = self.step(mesh, "hole_filling", functools.partial(self.closed, max_share=share, run=run))
+            refused = [notice for notice in self.notices[told:] if notice.code == "repair_refused"]
+            for again in refused[1:]:
+                self.notices.remove(again)
+            if found is not mesh or not refused:
+                return found
+        return mesh
+
+    def closed(self, mesh: Mesh, max_share: float, run: Run) -> Mesh:
+        stage = self.stage
+        meant: IsMeant = nothing_meant
+        if stage.keep_openings:
+            meant = openings_of(mesh, self.raycaster).is_meant
+        done = fill_holes(mesh, stage.max_hole_edges, max_share, run, meant)
         if done.filled:
-            message = f"{done.filled:,} holes were filled."
-            notices.append(Notice(code="holes_filled", message=message, severity=Severity.INFO))
+            self.tell("holes_filled", f"{done.filled:,} holes were filled.")
+        if done.meant:
+            message = f"{done.meant:,} holes were left, because they look like mouths or windows."
+            self.tell("openings_kept", message, "Set repair.keep_openings to false to close them.")
         return done.mesh
 
-    def _by_meshfix(self, mesh: Mesh, notices: list[Notice], run: Run) -> Mesh:
+    def uncovered(self, mesh: Mesh, run: Run) -> Mesh:
+        """Without what cannot be seen from outside."""
+        scene = self.raycaster.scene(mesh.positions_m, mesh.faces)
+        hidden = hidden_surfaces(scene, mesh, self.stage.max_opening_share * mesh.diagonal_m, PartialRun(run, 0.0, 0.9))
+        if not hidden.faces.any():
+            return mesh
+        if covered_by_glass(self.high_poly.field, mesh, hidden.faces, self.raycaster):
+            message = f"{int(hidden.faces.sum()):,} faces inside stay, because the surface around them is not opaque."
+            self.tell("hidden_kept", message)
+            return mesh
+        hulls = hidden.in_hulls
+        if hidden.pieces:
+            message = f"{hidden.pieces:,} pieces that cannot be seen from outside were taken away."
+            mesh = self.without_hidden(mesh, hidden.in_pieces, 0.0, message, run)
+            hulls = hulls if len(mesh.faces) == len(hulls) else hulls[~hidden.in_pieces]
+        if hidden.hulls:
+            message = (
+                f"{hidden.hulls:,} inner hulls of {int(hulls.sum()):,} faces that nobody sees were cut off, and the "
+                "small holes closed by which they hung on the surface."
+            )
+            mesh = self.without_hidden(mesh, hulls, hidden.opening_m, message, PartialRun(run, 0.9, 1.0))
+        return mesh
+
+    def without_hidden(
+        self, mesh: Mesh, gone: Bool[np.ndarray, "faces"], opening_m: float, message: str, run: Run
+    ) -> Mesh:
+        """Without some faces, and with the holes closed that this leaves."""
+
+        def removed(before: Mesh) -> Mesh:
+            left = compacted(before.positions_m, before.faces[~gone])
+            if not opening_m:
+                return left
+            return fill_holes(left, self.stage.max_hole_edges, 2.0 * opening_m / max(left.diagonal_m, 1e-30), run).mesh
+
+        found = self.step(mesh, "removing_hidden", removed, Effect.UNCOVERS)
+        if found is not mesh:
+            self.tell("hidden_removed", message, "Set repair.remove_hidden to false to keep them.")
+        return found
+
+    def by_meshfix(self, mesh: Mesh, run: Run) -> Mesh:
         if find_spec("pymeshfix") is None:
             message = "pymeshfix is not installed; the own repair alone was used."
-            remedy = "pip install 'open3dforge[pymeshfix]' (AGPL-3)."
-            notices.append(Notice(code="repair_fallback", message=message, remedy=remedy))
+            self.warn("repair_fallback", message, "pip install 'open3dforge[pymeshfix]' (AGPL-3).")
             return mesh
-        return self._guarded(mesh, "pymeshfix", notices, lambda m: isolated("meshfix_shells", m, run, "pymeshfix"))
+        return self.step(mesh, "pymeshfix", lambda m: isolated("meshfix_shells", m, run, "pymeshfix"))
 
-    def _united(self, mesh: Mesh, notices: list[Notice], run: Run) -> Mesh:
+    def united(self, mesh: Mesh, run: Run) -> Mesh:
         if not is_watertight(mesh):
-            message = "Shells were not united, because the mesh is open."
-            notices.append(Notice(code="intersections_left", message=message))
+            self.warn("intersections_left", "Shells were not united, because the mesh is open.")
             return mesh
-        return self._guarded(mesh, "uniting_shells", notices, lambda m: isolated("united_shells", m, run, "uniting"))
+        work: Callable[[Mesh], Mesh] = lambda m: isolated("united_shells", m, run, "uniting")  # noqa: E731
+        return self.step(mesh, "uniting_shells", work, Effect.UNITES)
 
-    def _guarded(self, mesh: Mesh, step: str, notices: list[Notice], work: Callable[[Mesh], Mesh]) -> Mesh:
-        """The result of a step, or the mesh as it was where the step failed or changed too much."""
-        told = len(notices)
+    def step(self, mesh: Mesh, name: str, work: Callable[[Mesh], Mesh], effect: Effect = Effect.KEEPS) -> Mesh:
+        """The result of a step, or the mesh as it was where the step failed or did what it must not."""
+        told = len(self.notices)
         try:
             result = work(mesh)
         except StageFailed as error:
             objection: str | None = error.message
         else:
-            objection = self._objection(mesh, result, unites=step == "uniting_shells")
+            objection = next(self.guard.objections(mesh, result, effect), None)
             if objection is None:
                 return result
-        del notices[told:]
-        message = f"The step {step} was refused: {objection}"
-        notices.append(Notice(code="repair_refused", message=message, remedy="Its limits are fields of this stage."))
+        del self.notices[told:]
+        message = f"The step {name} was refused: {objection}"
+        self.warn("repair_refused", message, "Its limits are fields of this stage.")
         return mesh
 
-    def _objection(self, before: Mesh, after: Mesh, unites: bool) -> str | None:
-        """What the step did that it must not, or None. Uniting may lower area and volume down to one shell's."""
-        if after is before:
-            return None
-        if not len(after.faces):
-            return "it left nothing."
-        if is_watertight(before) and not is_watertight(after):
-            return "it opened a closed mesh."
-        moved = np.abs(np.stack(before.bounds_m) - np.stack(after.bounds_m)).max() / max(before.diagonal_m, 1e-30)
-        grown = area_m2(after) / max(area_m2(before), 1e-300) - 1.0
-        swollen = volume_m3(after) / volume_m3(before) - 1.0 if is_watertight(before) and volume_m3(before) else 0.0
-        if unites:
-            largest = max(volume_m3(shell) for shell in shells_of(before))
-            kept = volume_m3(after) > (1.0 - self.max_volume_change) * largest
-            grown, swollen = (0.0, 0.0) if kept else (grown, -1.0)
-        for change, limit, what in (
-            (moved, self.max_bounds_change, "the bounding box by {:.1%} of the diagonal."),
-            (grown, self.max_area_change, "the area by {:+.1%}."),
-            (swollen, self.max_volume_change, "the volume by {:+.1%}."),
-        ):
-            if abs(change) > limit:
-                return f"it changed {what.format(change)}"
-        return None
+    def tell_what_is_left(self, mesh: Mesh) -> None:
+        counts = edge_face_counts(mesh.faces)
+        borders = int((counts == 1).sum())
+        if borders:
+            message = f"The surface is open: {borders:,} edges have a face on one side only."
+            self.warn("mesh_open", message, "Raise repair.max_hole_share or clear repair.keep_openings to close it.")
+        one_sided = any(notice.code == "one_sided_surface" for notice in self.notices)
+        if one_sided or borders > TORN_SHARE * len(counts):
+            message = (
+                "The surface is one-sided." if one_sided else f"{borders / len(counts):.1%} of its edges are open."
+            )
+            remedy = "Put the stage remesh after repair: it wraps the surface in a closed skin."
+            self.warn("remesh_advised", f"Patching does not help here. {message}", remedy)

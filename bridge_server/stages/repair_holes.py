@@ -1,34 +1,28 @@
 """Filling holes with well-shaped triangles.
 
-A hole that looks round from its middle is closed by rings of fewer and fewer vertices, so that a big one is no fan of
-slivers, and then bent to continue the surface around it (discrete thin plate; compare Liepa 2003, "Filling holes in
-meshes"). Any other hole is closed by cutting off its best-shaped corner again and again.
+A patch (``repair_patches``) is bent so that it continues the surface around it (discrete thin plate; compare Liepa
+2003, "Filling holes in meshes").
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from bridge_server.run import Run
+from bridge_server.stages.repair_patches import Patch, patch_of, without_doubled_edges
 from bridge_server.values.mesh import Mesh
-from bridge_server.values.mesh_topology import boundary_loops, edge_table
+from bridge_server.values.mesh_topology import EdgeTable, boundary_loops, edge_table, face_areas, face_components
 
-RING_STEP = 0.9
-"""Distance from ring to ring, in edge lengths of the outer one."""
 BULGE_SHARE = 0.005
 """A bent patch that leaves the bounding box by more than this share of the diagonal is left flat: it would grow a dome
 on the end of a tube."""
-LAST_RING = 6
-"""A ring of so many vertices or fewer is closed by a fan."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """New faces of one hole; indices up to the loop's length mean its vertices, the rest the new ones."""
-
-    added: Float64[np.ndarray, "added 3"]
-    faces: Int64[np.ndarray, "faces 3"]
+BLISTER = 1.8
+"""So is one that bending makes this many times as large: the rim leads inward, and the patch would be a blister."""
+WHOLE_SHARE = 0.7
+"""A patch with more than this share of the area of the piece that it closes would double the piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,147 +33,77 @@ class FilledHoles:
     filled: int
     left: int
     """Holes that are too large."""
+    meant: int = 0
+    """Holes that were left because they are meant."""
 
 
-def fill_holes(mesh: Mesh, max_edges: int, max_share: float, run: Run) -> FilledHoles:
-    """Close all holes of at most ``max_edges`` edges that span at most ``max_share`` of the mesh's diagonal."""
+IsMeant: TypeAlias = Callable[[Float64[np.ndarray, "n 3"]], bool]
+
+
+def nothing_meant(rim: Float64[np.ndarray, "n 3"]) -> bool:
+    """Every hole is to be closed."""
+    del rim
+    return False
+
+
+def fill_holes(
+    mesh: Mesh, max_edges: int, max_share: float, run: Run, is_meant: IsMeant = nothing_meant
+) -> FilledHoles:
+    """Close all holes of at most ``max_edges`` edges that span at most ``max_share`` of the mesh's diagonal.
+
+    Those that ``is_meant`` says yes to, when it is given their rim, stay open.
+    """
     positions = mesh.positions_m.astype(np.float64)
     low, high = mesh.bounds_m
     limit_m, bulge_m = max_share * mesh.diagonal_m, BULGE_SHARE * mesh.diagonal_m
     loops = boundary_loops(mesh.faces)
+    if not loops:
+        return FilledHoles(mesh, 0, 0)
     table = edge_table(mesh.faces)
+    pieces, areas = _pieces_of_vertices(mesh, table)
     taken = set((table.edges[:, 0] << 32 | table.edges[:, 1]).tolist())
-    faces, added, count, filled, left = [mesh.faces], [positions], len(positions), 0, 0
+    faces, added, count, filled, left, meant = [mesh.faces], [positions], len(positions), 0, 0, 0
     for done, loop in enumerate(loops):
         run.checkpoint(done / len(loops), f"filling hole {done + 1} of {len(loops)}")
         rim = positions[loop]
         if len(loop) > max_edges or 2.0 * np.linalg.norm(rim - rim.mean(axis=0), axis=1).max() > limit_m:
             left += 1
             continue
+        if is_meant(rim):
+            meant += 1
+            continue
         backward = loop[::-1]
-        patch = patch_of(positions[backward], backward, taken)
+        patch = without_doubled_edges(
+            patch_of(positions[backward], backward, taken), positions[backward], backward, taken
+        )
         numbers = np.concatenate([backward, np.arange(count, count + len(patch.added))])
         closed = numbers[patch.faces]
-        if doubles_an_edge(closed, backward, taken):
+        if patch.area_m2(positions[backward]) > WHOLE_SHARE * areas[pieces[loop[0]]]:
             left += 1
             continue
         bent = bent_patch(mesh, positions, backward, patch)
         inside = bool(((bent >= low - bulge_m) & (bent <= high + bulge_m)).all())
-        added.append(bent if inside else patch.added)
+        grown = Patch(bent, patch.faces).area_m2(rim[::-1]) / max(patch.area_m2(rim[::-1]), 1e-300)
+        added.append(bent if inside and grown < BLISTER else patch.added)
         faces.append(closed.astype(np.int32))
         count += len(patch.added)
         filled += 1
         ends = np.sort(closed[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
         taken.update((ends[:, 0] << 32 | ends[:, 1]).tolist())
     if not filled:
-        return FilledHoles(mesh, 0, left)
+        return FilledHoles(mesh, 0, left, meant)
     whole = Mesh(positions_m=np.concatenate(added).astype(np.float32), faces=np.concatenate(faces))
-    return FilledHoles(whole, filled, left)
+    return FilledHoles(whole, filled, left, meant)
 
 
-def doubles_an_edge(faces: Int64[np.ndarray, "faces 3"], loop: Int64[np.ndarray, "n"], taken: set[int]) -> bool:
-    """Whether the patch would run an inner edge where the mesh has one already."""
-    ends = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    rim = np.sort(np.stack([loop, np.roll(loop, -1)], axis=1), axis=1)
-    inner = set((ends[:, 0] << 32 | ends[:, 1]).tolist()) - set((rim[:, 0] << 32 | rim[:, 1]).tolist())
-    return not inner.isdisjoint(taken)
-
-
-def patch_of(rim: Float64[np.ndarray, "n 3"], loop: Int64[np.ndarray, "n"], taken: set[int]) -> Patch:
-    """Close a loop, given in the direction that the patch winds; ``taken`` are the edges that are there already."""
-    count = len(rim)
-    if count == 3:
-        return Patch(np.zeros((0, 3)), np.array([[0, 1, 2]]))
-    flat = flattened(rim)
-    ahead = np.roll(flat, -1, axis=0)
-    turn = flat[:, 0] * ahead[:, 1] - flat[:, 1] * ahead[:, 0]
-    if count > LAST_RING and (turn > 1e-6 * np.abs(turn).max()).all():
-        return ring_patch(rim)
-    return Patch(np.zeros((0, 3)), cut_corners(rim, flat, loop, taken))
-
-
-def flattened(rim: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 2"]:
-    """The loop seen along its area vector (Newell), from its middle; it runs counter-clockwise."""
-    offset = rim - rim.mean(axis=0)
-    normal = np.cross(offset, np.roll(offset, -1, axis=0)).sum(axis=0)
-    size = float(np.linalg.norm(normal))
-    normal = normal / size if size > 0.0 else np.array([0.0, 0.0, 1.0])
-    right = np.cross(normal, np.eye(3)[np.argmin(np.abs(normal))])
-    right /= np.linalg.norm(right)
-    return np.stack([offset @ right, offset @ np.cross(normal, right)], axis=1)
-
-
-def ring_patch(rim: Float64[np.ndarray, "n 3"]) -> Patch:
-    """Rings towards the middle, each with half the vertices of the one around it, and a fan at the end."""
-    middle = rim.mean(axis=0)
-    ring, places = np.arange(len(rim)), rim
-    added: list[np.ndarray] = []
-    faces: list[tuple[int, int, int]] = []
-    count = len(rim)
-    while len(ring) > LAST_RING:
-        shrink = max(1.0 - RING_STEP * 2.0 * np.pi / len(ring), 0.3)
-        inner = np.arange(count, count + (len(ring) + 1) // 2)
-        places = middle + (places[::2] - middle) * shrink
-        added.append(places)
-        count += len(inner)
-        for j in range(len(inner)):
-            here, beyond = inner[j], inner[(j + 1) % len(inner)]
-            if 2 * j + 1 < len(ring):
-                odd, even = ring[2 * j + 1], ring[(2 * j + 2) % len(ring)]
-                faces += [(ring[2 * j], odd, here), (odd, beyond, here), (odd, even, beyond)]
-            else:
-                faces += [(ring[2 * j], ring[0], here), (ring[0], beyond, here)]
-        ring = inner
-    faces += [(ring[j], ring[(j + 1) % len(ring)], count) for j in range(len(ring))]
-    added.append(places.mean(axis=0, keepdims=True))
-    return Patch(np.concatenate(added), np.array(faces, np.int64))
-
-
-def cut_corners(
-    rim: Float64[np.ndarray, "n 3"], flat: Float64[np.ndarray, "n 2"], loop: Int64[np.ndarray, "n"], taken: set[int]
-) -> Int64[np.ndarray, "faces 3"]:
-    """Ear clipping that takes the ear with the widest smallest angle first; the flat view decides what is an ear.
-
-    A cut along an edge that the mesh has already would crowd it, so such ears come last.
-    """
-    left = list(range(len(rim)))
-    faces: list[tuple[int, int, int]] = []
-
-    def worth(place: int) -> float:
-        a, b, c = left[place - 1], left[place], left[(place + 1) % len(left)]
-        score = least_angle(rim[[a, b, c]])
-        if len(left) > 3 and int(min(loop[a], loop[c])) << 32 | int(max(loop[a], loop[c])) in taken:
-            return score - 20.0
-        ab, ac = flat[b] - flat[a], flat[c] - flat[a]
-        if ab[0] * ac[1] - ab[1] * ac[0] <= 0.0:
-            return score - 10.0
-        others = flat[[i for i in left if i not in (a, b, c)]]
-        return score - 5.0 if len(others) and covers(flat[[a, b, c]], others) else score
-
-    scores = [worth(place) for place in range(len(left))]
-    while len(left) > 3:
-        place = int(np.argmax(scores))
-        faces.append((left[place - 1], left[place], left[(place + 1) % len(left)]))
-        del left[place], scores[place]
-        for near in ((place - 1) % len(left), place % len(left)):
-            scores[near] = worth(near)
-    faces.append((left[0], left[1], left[2]))
-    return np.array(faces, np.int64)
-
-
-def least_angle(corners: Float64[np.ndarray, "3 3"]) -> float:
-    """Smallest angle of a triangle, in radians."""
-    ahead = np.roll(corners, -1, axis=0) - corners
-    behind = np.roll(corners, 1, axis=0) - corners
-    height = np.linalg.norm(np.cross(ahead, behind), axis=1)
-    return float(np.arctan2(height, np.einsum("ij,ij->i", ahead, behind)).min())
-
-
-def covers(triangle: Float64[np.ndarray, "3 2"], points: Float64[np.ndarray, "n 2"]) -> bool:
-    """Whether any point lies in the counter-clockwise triangle or on its edge."""
-    side = np.roll(triangle, -1, axis=0) - triangle
-    offset = points[:, None] - triangle[None]
-    return bool((side[:, 0] * offset[..., 1] - side[:, 1] * offset[..., 0] >= 0.0).all(axis=1).any())
+def _pieces_of_vertices(
+    mesh: Mesh, table: EdgeTable
+) -> tuple[Int64[np.ndarray, "vertices"], Float64[np.ndarray, "pieces"]]:
+    """Piece of each vertex, and area of each piece."""
+    pieces = face_components(mesh.faces, table)
+    found = np.zeros(len(mesh.positions_m), np.int64)
+    found[mesh.faces] = pieces[:, None]
+    return found, np.bincount(pieces, face_areas(mesh))
 
 
 def bent_patch(

@@ -53,9 +53,9 @@ def component_labels(count: int, links: Int64[np.ndarray, "links 2"]) -> Int64[n
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def face_components(faces: Int32[np.ndarray, "faces 3"]) -> Int64[np.ndarray, "faces"]:
+def face_components(faces: Int32[np.ndarray, "faces 3"], table: EdgeTable | None = None) -> Int64[np.ndarray, "faces"]:
     """Components of faces that hang together by any edge, manifold or not."""
-    table = edge_table(faces)
+    table = table or edge_table(faces)
     edge_nodes = len(faces) + table.of_half_edge
     links = np.stack([np.arange(len(faces) * 3) // 3, edge_nodes], axis=1)
     labels = component_labels(len(faces) + len(table.edges), links)[: len(faces)]

@@ -1,12 +1,15 @@
 """Consistent and outward winding."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int8, Int64
 
 from bridge_server.values.mesh import Mesh
-from bridge_server.values.mesh_topology import component_labels, edge_table, half_edge_ends, half_edge_pairs
+from bridge_server.values.mesh_topology import EdgeTable, component_labels, edge_table, half_edge_ends, half_edge_pairs
+from bridge_server.values.winding_number import WindingField, winding_field, winding_number
 
 FACING_SHARE = 0.25
 """An open piece counts as inside out where it faces its own centre at least this much (a sphere does fully, at 1)."""
@@ -23,18 +26,31 @@ class Winding:
     """Edges whose faces cannot agree, as on a Möbius strip."""
 
 
-def oriented_outward(mesh: Mesh) -> tuple[Mesh, Winding]:
-    """Turn faces so that neighbours agree and solids face outward.
+Judge: TypeAlias = Callable[[Mesh, Int64[np.ndarray, "faces"], Bool[np.ndarray, "pieces"]], Int8[np.ndarray, "pieces"]]
+"""Says of the open pieces among those of a mesh whether they face outward (1), inward (-1) or cannot be told (0)."""
+
+
+def as_given(
+    mesh: Mesh, pieces: Int64[np.ndarray, "faces"], asked: Bool[np.ndarray, "pieces"]
+) -> Int8[np.ndarray, "pieces"]:
+    """The judge that leaves every open piece as most of its faces are."""
+    del mesh, pieces
+    return asked.astype(np.int8)
+
+
+def oriented_outward(mesh: Mesh, judge: Judge = as_given, table: EdgeTable | None = None) -> tuple[Mesh, Winding]:
+    """Turn faces so that neighbours agree and solids face outward; ``table`` is that of the mesh, if it is known.
 
     A closed piece inside another one is a cavity or a part: it keeps its given sense relative to the one around it.
-    An open piece without a clear inside keeps the sense of most of its faces.
+    An open piece goes by the ``judge``; one that it cannot tell goes by its own shape, where that has a clear inside.
     """
-    flip, pieces, conflicts = agreeing_flips(mesh)
+    table = table or edge_table(mesh.faces)
+    flip, pieces, conflicts = agreeing_flips(mesh, table)
     count = int(pieces.max(initial=-1)) + 1
     turned = np.bincount(pieces, flip, count) * 2 > np.bincount(pieces, minlength=count)
     flip = flip ^ turned[pieces]
-    agreed = with_flips(mesh, flip)
-    flip = flip ^ inside_out(agreed, pieces)[pieces]
+    agreed = with_flips(mesh, flip) if flip.any() else mesh
+    flip = flip ^ inside_out(agreed, pieces, judge, table)[pieces]
     return (with_flips(mesh, flip) if flip.any() else mesh), Winding(flip, pieces, conflicts)
 
 
@@ -43,7 +59,9 @@ def with_flips(mesh: Mesh, flip: Bool[np.ndarray, "faces"]) -> Mesh:
     return Mesh(positions_m=mesh.positions_m, faces=np.where(flip[:, None], mesh.faces[:, ::-1], mesh.faces))
 
 
-def agreeing_flips(mesh: Mesh) -> tuple[Bool[np.ndarray, "faces"], Int64[np.ndarray, "faces"], int]:
+def agreeing_flips(
+    mesh: Mesh, table: EdgeTable | None = None
+) -> tuple[Bool[np.ndarray, "faces"], Int64[np.ndarray, "faces"], int]:
     """Which faces to turn so that neighbours agree, the piece of each face, and how many edges stay at odds.
 
     Walks breadth first over edges of two faces and carries the parity of turns along.
@@ -52,7 +70,7 @@ def agreeing_flips(mesh: Mesh) -> tuple[Bool[np.ndarray, "faces"], Int64[np.ndar
     from scipy.sparse.csgraph import breadth_first_order
 
     count = len(mesh.faces)
-    pairs = half_edge_pairs(edge_table(mesh.faces))
+    pairs = half_edge_pairs(table or edge_table(mesh.faces))
     ends = half_edge_ends(mesh.faces)
     odd = ends[pairs[:, 0], 0] == ends[pairs[:, 1], 0]
     links = pairs // 3
@@ -77,8 +95,13 @@ def agreeing_flips(mesh: Mesh) -> tuple[Bool[np.ndarray, "faces"], Int64[np.ndar
     return flip, pieces, int((flip[links[:, 0]] ^ flip[links[:, 1]] ^ odd).sum())
 
 
-def inside_out(mesh: Mesh, pieces: Int64[np.ndarray, "faces"]) -> Bool[np.ndarray, "pieces"]:
-    """Which pieces have to be turned as a whole; neighbours must agree already."""
+def inside_out(
+    mesh: Mesh, pieces: Int64[np.ndarray, "faces"], judge: Judge, table: EdgeTable
+) -> Bool[np.ndarray, "pieces"]:
+    """Which pieces have to be turned as a whole; neighbours must agree already.
+
+    ``table`` may be from before faces were turned: only which faces have a border is read off it.
+    """
     count = int(pieces.max(initial=-1)) + 1
     corners = mesh.positions_m.astype(np.float64)[mesh.faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -89,11 +112,15 @@ def inside_out(mesh: Mesh, pieces: Int64[np.ndarray, "faces"]) -> Bool[np.ndarra
     offset = middle - center[pieces]
     facing = np.bincount(pieces, np.einsum("fi,fi->f", offset, cross), count)
     reach = np.bincount(pieces, np.linalg.norm(offset, axis=1) * area, count)
-    table = edge_table(mesh.faces)
     is_border = table.counts[table.of_half_edge] != 2
     closed = np.bincount(np.repeat(pieces, 3)[is_border], minlength=count) == 0
     wrong = np.where(closed, facing < 0.0, facing < -FACING_SHARE * reach)
-    for piece, container in sorted(containers(corners, pieces, closed).items(), key=lambda item: item[1][1]):
+    if not closed.all():
+        votes = judge(mesh, pieces, ~closed)
+        wrong = np.where(closed | (votes == 0), wrong, votes < 0)
+    if not wrong[closed].any() or wrong[closed].all():
+        return wrong
+    for piece, container in sorted(containers(corners, pieces, closed, wrong).items(), key=lambda item: item[1][1]):
         around, depth = container
         if depth % 2:
             wrong[piece] = wrong[around]
@@ -101,9 +128,15 @@ def inside_out(mesh: Mesh, pieces: Int64[np.ndarray, "faces"]) -> Bool[np.ndarra
 
 
 def containers(
-    corners: Float64[np.ndarray, "faces 3 3"], pieces: Int64[np.ndarray, "faces"], closed: Bool[np.ndarray, "pieces"]
+    corners: Float64[np.ndarray, "faces 3 3"],
+    pieces: Int64[np.ndarray, "faces"],
+    closed: Bool[np.ndarray, "pieces"],
+    wrong: Bool[np.ndarray, "pieces"],
 ) -> dict[int, tuple[int, int]]:
-    """For each closed piece that lies inside others: the innermost of those, and how many there are."""
+    """For each closed piece that lies inside others: the innermost of those, and how many there are.
+
+    A piece is left out where all that may hold it are wound like itself, because it then matters to nobody.
+    """
     count = len(closed)
     low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
     np.minimum.at(low, pieces, corners.min(axis=1))
@@ -111,14 +144,16 @@ def containers(
     size = (high - low).prod(axis=1)
     first = np.unique(pieces, return_index=True)[1]
     found: dict[int, tuple[int, int]] = {}
-    faces_of: dict[int, np.ndarray] = {}
+    fields: dict[int, WindingField] = {}
     for piece in np.flatnonzero(closed):
         around = closed & (low < low[piece]).all(axis=1) & (high > high[piece]).all(axis=1)
+        if not (wrong[around] != wrong[piece]).any():
+            continue
         holding = []
         for outer in np.flatnonzero(around).tolist():
-            if outer not in faces_of:
-                faces_of[outer] = corners[pieces == outer]
-            if encloses(faces_of[outer], corners[first[piece]].mean(axis=0)):
+            if outer not in fields:
+                fields[outer] = winding_field(corners[pieces == outer])
+            if abs(fields[outer].at(corners[first[piece]].mean(axis=0)[None])[0]) > 0.5:
                 holding.append(outer)
         if holding:
             found[int(piece)] = (min(holding, key=lambda outer: size[outer]), len(holding))
@@ -126,11 +161,5 @@ def containers(
 
 
 def encloses(corners: Float64[np.ndarray, "faces 3 3"], point: Float64[np.ndarray, "3"]) -> bool:
-    """Whether a closed surface holds the point, by its winding number (van Oosterom and Strackee 1983)."""
-    a, b, c = (corners[:, i] - point for i in range(3))
-    la, lb, lc = (np.linalg.norm(v, axis=1) for v in (a, b, c))
-    triple = np.einsum("ij,ij->i", a, np.cross(b, c))
-    dots = (np.einsum("ij,ij->i", p, q) for p, q in ((a, b), (b, c), (c, a)))
-    ab, bc, ca = dots
-    angle = np.arctan2(triple, la * lb * lc + ab * lc + bc * la + ca * lb)
-    return abs(float(angle.sum())) > np.pi
+    """Whether a closed surface holds the point, by its winding number."""
+    return abs(winding_number(corners, point)) > 0.5

@@ -36,6 +36,11 @@ def cleaned(mesh, mesh_filter="simplification", **fields):
     return high.mesh, {notice.code for notice in high.notices}
 
 
+def welded(mesh):
+    kept, owner = welded_exactly(mesh.positions_m)
+    return Mesh(positions_m=mesh.positions_m[kept], faces=owner[mesh.faces].astype(np.int32))
+
+
 def test_ten_equal_shells_all_stay():
     shells = shapes.merged(*(shapes.sphere(0.3, 2, (i, 0.0, 0.0)) for i in range(10)))
     found, _ = cleaned(shells)
@@ -60,9 +65,17 @@ def test_crumbs_that_are_most_of_the_asset_stay():
 
 @pytest.mark.parametrize("backend", [EatingFilter(), CrashingFilter()], ids=["eats", "crashes"])
 def test_a_filter_that_eats_or_crashes_is_refused_and_the_own_clean_up_serves(backend):
-    found, codes = cleaned(shapes.torus(), backend)
+    found, codes = cleaned(welded(shapes.merged(shapes.box(), shapes.box(center=(1, 1, 0)))), backend)
     assert is_watertight(found)
+    assert volume_m3(found) == pytest.approx(2.0)
     assert "clean_fallback" in codes
+
+
+def test_a_sound_mesh_never_meets_the_filter():
+    torus = shapes.torus()
+    found, codes = cleaned(torus, EatingFilter())
+    assert not codes
+    np.testing.assert_array_equal(found.faces, torus.faces)
 
 
 def test_doubles_and_inside_out_are_mended():
@@ -74,10 +87,7 @@ def test_doubles_and_inside_out_are_mended():
 
 
 def test_non_manifold_edges_are_resolved():
-    touching = shapes.merged(shapes.box(), shapes.box(center=(1, 1, 0)))
-    kept, owner = welded_exactly(touching.positions_m)
-    touching = Mesh(positions_m=touching.positions_m[kept], faces=owner[touching.faces].astype(np.int32))
-    found, _ = cleaned(touching)
+    found, _ = cleaned(welded(shapes.merged(shapes.box(), shapes.box(center=(1, 1, 0)))))
     assert non_manifold_counts(found) == (0, 0)
     assert volume_m3(found) == pytest.approx(2.0)
 

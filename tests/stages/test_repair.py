@@ -4,10 +4,12 @@ import math
 import numpy as np
 import pytest
 
+from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.errors import StageFailed
 from bridge_server.run import SilentRun
 from bridge_server.stages.repair import Repair, RepairMethod
-from bridge_server.stages.repair_holes import fill_holes, least_angle
+from bridge_server.stages.repair_holes import fill_holes
+from bridge_server.stages.repair_patches import least_angle
 from bridge_server.values.mesh import Mesh, area_m2, edge_face_counts, is_watertight, volume_m3
 from bridge_server.values.mesh_split import non_manifold_counts
 from bridge_server.values.mesh_topology import face_components, tidied, welded_exactly
@@ -15,7 +17,7 @@ from tests import shapes
 
 
 def repaired(mesh, **fields):
-    high = Repair(**fields)(SilentRun(), high_poly=shapes.painted(mesh))
+    high = Repair(**fields)(SilentRun(), RAYCASTERS.load("embree"), high_poly=shapes.painted(mesh))
     return high.mesh, {notice.code: notice for notice in high.notices}
 
 
@@ -56,13 +58,13 @@ def test_random_winding_is_made_consistent():
 @pytest.mark.parametrize("turn", [False, True])
 def test_a_cavity_stays_a_cavity_even_when_all_is_inside_out(turn):
     hollow = shapes.merged(shapes.sphere(1.0, 3), shapes.flipped(shapes.sphere(0.6, 3)))
-    found, _ = repaired(shapes.flipped(hollow) if turn else hollow)
+    found, _ = repaired(shapes.flipped(hollow) if turn else hollow, remove_hidden=False)
     assert volume_m3(found) == pytest.approx(volume_m3(hollow))
 
 
 def test_a_part_inside_a_shell_stays_a_part():
     nested = shapes.merged(shapes.sphere(1.0, 3), shapes.sphere(0.6, 3))
-    assert volume_m3(repaired(nested)[0]) == pytest.approx(volume_m3(nested))
+    assert volume_m3(repaired(nested, remove_hidden=False)[0]) == pytest.approx(volume_m3(nested))
 
 
 def test_a_small_hole_is_filled_to_continue_the_surface():
@@ -207,7 +209,7 @@ def test_overlapping_shells_are_united_on_request():
 
 def test_uniting_keeps_cavities():
     hollow = shapes.merged(shapes.sphere(1.0, 3), shapes.flipped(shapes.sphere(0.6, 3)))
-    found, _ = repaired(hollow, resolve_intersections=True)
+    found, _ = repaired(hollow, resolve_intersections=True, remove_hidden=False)
     assert volume_m3(found) == pytest.approx(volume_m3(hollow), rel=1e-4)
 
 
@@ -223,3 +225,19 @@ def test_pymeshfix_keeps_all_shells():
     shells = shapes.merged(*(shapes.sphere(0.3, 2, (i, 0.0, 0.0)) for i in range(4)))
     found, _ = repaired(shells, method=RepairMethod.PYMESHFIX)
     assert len(np.unique(face_components(found.faces))) == 4
+
+
+def test_a_ragged_hole_is_filled_with_triangles_as_wide_as_its_edges():
+    """An L-shaped hole in a fine sheet: no flat view from one middle, so the grid serves."""
+    u, v = np.meshgrid(np.linspace(0, 1, 41), np.linspace(0, 1, 41), indexing="ij")
+    place = np.stack([u, 0.1 * np.sin(3 * u), -v], axis=-1)
+    sheet = shapes.grid_surface(41, 41, place, wrap_rows=False, wrap_columns=False)
+    x, z = middles(sheet)[:, 0], -middles(sheet)[:, 2]
+    gone = ((x > 0.3) & (x < 0.7) & (z > 0.3) & (z < 0.45)) | ((x > 0.3) & (x < 0.45) & (z > 0.3) & (z < 0.7))
+    filled = fill_holes(without(sheet, gone), 1000, 0.7, SilentRun())
+    assert (filled.filled, filled.left) == (1, 1)
+    corners = filled.mesh.positions_m.astype(np.float64)[filled.mesh.faces[(~gone).sum() :]]
+    assert min(math.degrees(least_angle(triangle)) for triangle in corners) > 12.0
+    used = corners.reshape(-1, 3)
+    assert np.abs(used[:, 1] - 0.1 * np.sin(3 * used[:, 0])).max() < 2e-3
+    assert area_m2(filled.mesh) == pytest.approx(area_m2(sheet), rel=1e-3)
