@@ -24,7 +24,7 @@ def compiled_loops(name: str) -> ModuleType:
     digest = hashlib.sha256()
     for path in sorted((Path(__file__).parent / "mesh_filter").glob("*_kernels.py")):
         digest.update(path.read_bytes())
-    config.CACHE_DIR = str(cache_home() / "numba" / digest.hexdigest()[:16])  # type: ignore[attr-defined]
+    config.CACHE_DIR = str(cache_home() / "numba" / digest.hexdigest()[:16])
     return importlib.import_module(f"{PACKAGE}.{name}_kernels")
 
 

@@ -1,5 +1,6 @@
 """Stage ``lods``: levels of detail that share the UV layout and the textures of level 0."""
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from bridge_server.backends.raycaster.base import Raycaster
+from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.edge_collapse import WedgeMesh, collapse_edges
 from bridge_server.stages.mesh_distance import surface_distance
@@ -22,7 +24,6 @@ OUTLINE_STEPS = (0.5, 2.0, np.inf)
 """How far chart outlines may move, in paddings of the atlas; the next step is taken where the target is not met."""
 LEAST_REDUCTION = 0.9
 """A level with more than this share of the triangles of the one before is not worth its memory."""
-SCREEN_LINES = 1080
 LEAST_SCREEN_SIZE = 0.005
 DISTANCE_SAMPLES = 10_000
 
@@ -36,23 +37,28 @@ class Lods(Stage):
 
     name: ClassVar[str] = "lods"
     writes: ClassVar[str] = "lods"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     count: Annotated[int, Range(1, 8)] = 3
     """Levels, level 0 included."""
     reduction: Annotated[float, Range(0.05, 0.95)] = 0.5
-    """Share of the triangles that each level keeps of the one before."""
+    """Share of the triangles that each level keeps of the one before, where ``budgets`` gives it none."""
+    budgets: str = ""
+    """Most triangles of levels 1, 2, ... with commas between, e.g. ``4000,1500,400``."""
     pixel_error: Annotated[float, Range(0.1, 16.0)] = 1.0
-    """A level is shown once its largest error covers no more than so many pixels of a screen of 1080 lines."""
+    """A level is shown once its largest error covers no more than so many pixels of the screen."""
+    screen_lines: Annotated[int, Range(240, 8640)] = 1080
+    """Lines of the screen that ``pixel_error`` is meant for."""
 
     def __call__(self, run: Run, raycaster: Raycaster, *, unwrapped: UnwrappedMesh) -> LodChain:
         """Fewer levels come back, with a notice, where the mesh cannot be simplified any further."""
+        targets = level_targets(len(unwrapped.faces), self.count, self.reduction, self.budgets)
         lods = [Lod(mesh=unwrapped, screen_size=1.0, error_m=0.0, seam_gap_m=seam_gap_m(unwrapped))]
         notices: list[Notice] = []
         base = unwrapped.welded_mesh()
         for level in range(1, self.count):
             share = PartialRun(run, (level - 1) / (self.count - 1), level / (self.count - 1))
             before = lods[-1].mesh
-            target = max(round(len(unwrapped.faces) * self.reduction**level), 4)
+            target = targets[level - 1]
             mesh = simplified(before, target, PartialRun(share, 0.0, 0.7))
             reached = len(mesh.faces)
             if reached > LEAST_REDUCTION * len(before.faces):
@@ -66,10 +72,27 @@ class Lods(Stage):
                 raycaster, base, mesh.welded_mesh(), DISTANCE_SAMPLES, PartialRun(share, 0.7, 1.0)
             ).largest_m
             sparser = (reached / len(before.faces)) ** 0.5
-            visible = self.pixel_error * base.diagonal_m / (SCREEN_LINES * max(error_m, 1e-12 * base.diagonal_m))
+            visible = self.pixel_error * base.diagonal_m / (self.screen_lines * max(error_m, 1e-12 * base.diagonal_m))
             size = max(min(visible, lods[-1].screen_size * sparser), LEAST_SCREEN_SIZE * sparser**level)
             lods.append(Lod(mesh=mesh, screen_size=size, error_m=error_m, seam_gap_m=seam_gap_m(mesh)))
         return LodChain(lods=tuple(lods), notices=tuple(notices))
+
+
+def level_targets(triangles: int, count: int, reduction: float, budgets: str) -> list[int]:
+    """Triangles wanted of levels 1 and up. Raises ``StageFailed`` for budgets that are no falling numbers."""
+    given = [word.strip() for word in budgets.split(",")] if budgets.strip() else []
+    numbers = [int(word) if word.isdecimal() else 0 for word in given]
+    falls = all(later < earlier for earlier, later in itertools.pairwise(numbers))
+    if any(number < 4 for number in numbers) or not falls:
+        raise StageFailed(
+            f"budgets are {budgets!r}: each level needs a number of at least 4, less than the one before.",
+            subject=Lods.name,
+            remedy="Write lods.budgets like 4000,1500,400, or leave it empty for lods.reduction.",
+        )
+    targets = [min(number, triangles) for number in numbers[: count - 1]]
+    while len(targets) < count - 1:
+        targets.append(max(round((targets[-1] if targets else triangles) * reduction), 4))
+    return targets
 
 
 def simplified(mesh: UnwrappedMesh, triangle_count: int, run: Run) -> UnwrappedMesh:

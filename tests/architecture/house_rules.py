@@ -44,7 +44,10 @@ HEAVY_MODULES = (
     "warp",
     "xatlas",
 )
-KERNEL_FILES = ("bridge_server/backends/raycaster/warp_kernels.py",)
+KERNEL_FILES = (
+    "bridge_server/backends/raycaster/warp_kernels.py",
+    *(f"bridge_server/backends/mesh_filter/{name}_kernels.py" for name in ("fitting", "quadric", "turning", "walking")),
+)
 """Kernels are decorated functions, so this module needs Warp to exist; it is itself imported when used."""
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 LONGEST_FILE = 400

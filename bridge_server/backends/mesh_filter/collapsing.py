@@ -74,8 +74,8 @@ def collapsed(
     kernels.gather_quadrics(surface, np.ones(len(source.faces)) if weights is None else weights)
     room = round(2.2 * len(source.faces)) + SPARE
     heap = kernels.Heap(np.zeros(room), np.zeros((room, 3), np.int32))
-    for least_cosine in kernels.LEAST_COSINES:
-        reduce_to(surface, heap, triangle_count, (dearest, least_cosine), run)
+    for limits in kernels.LIMITS:
+        reduce_to(surface, heap, triangle_count, (dearest, *limits), run)
         if surface.counts[kernels.LIVE] <= triangle_count or np.isfinite(dearest):
             break
     kernels.follow_owners(surface.owners)
@@ -104,10 +104,10 @@ def working_arrays(kernels: ModuleType, places: Float64[np.ndarray, "n 3"], face
     )
 
 
-def reduce_to(surface: Any, heap: Any, target: int, limits: tuple[float, float], run: Run) -> None:
+def reduce_to(surface: Any, heap: Any, target: int, limits: tuple[float, float, float], run: Run) -> None:
     """Fill the heap and empty it, again as long as that helps: a collapse may become valid by others beside it.
 
-    ``limits`` are the dearest cost and the least cosine of a turn.
+    ``limits`` are the dearest cost, the least cosine of a turn and the least quality of a triangle.
     """
     kernels, counts = compiled_loops("quadric"), surface.counts
     before = start = int(counts[kernels.LIVE])

@@ -19,7 +19,10 @@ from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_topology import edge_table
 
-ROUNDS = 6
+LEAST_ROUNDS, MOST_ROUNDS, ROUND_FACES = 5, 12, 60_000
+"""So many rounds are made as ``ROUND_FACES`` holds the faces: light meshes are cheap and win more."""
+MOST_FACES = 50_000
+"""A mesh of more faces is near enough by its quadrics, and samples would take their time."""
 SOLVER_ROUNDS = 12
 DAMPING = 0.02
 """Weight that holds a vertex where it is, over that of the samples around it."""
@@ -65,8 +68,11 @@ class Fit:
         return float(mean * mean * distances.max(initial=0.0))
 
 
-def fitted(source: Mesh, light: Light, run: Run, rounds: int = ROUNDS) -> Mesh:
-    """The light mesh, fitted; it keeps its counts and its borders."""
+def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
+    """The light mesh, fitted; it keeps its counts and its borders. One of very many faces comes back as it is."""
+    if len(light.faces) > MOST_FACES:
+        return light.mesh()
+    rounds = min(max(ROUND_FACES // len(light.faces), LEAST_ROUNDS), MOST_ROUNDS)
     run.checkpoint(0.0, "fitting")
     fit = begun(source, light)
     best, places, faces = fit.score, fit.light.places.copy(), fit.light.faces.copy()

@@ -16,10 +16,9 @@ PULL = 1e-5
 planes leave it free."""
 SHORT = 1e-9
 """Cost of a squared edge length, over the area: orders the collapses of a plane, which cost nothing, by length."""
-LEAST_COSINES = (0.25, 0.0, -0.5)
-"""How far a face may turn in a collapse; the next one where nothing else reaches the target."""
-LEAST_QUALITY = 0.02
-"""Shape of the worst triangle that a collapse may make (1 is equilateral) where it was better before."""
+LIMITS = ((0.25, 0.02), (0.25, 0.0), (0.0, 0.0), (-0.5, 0.0))
+"""How far a face may turn in a collapse (cosine), and the shape of the worst triangle it may make (1 is equilateral)
+where it was twice as good before. The next pair where nothing else reaches the target."""
 BORDER_WEIGHT = 2.0
 """How heavy a border edge holds its line, over the square of its length."""
 LIVE, HEAPED, TAG = 0, 1, 2
@@ -142,6 +141,14 @@ def faces_between(surface, a, b):
 
 
 @njit(cache=True)
+def cost_at(q, r, x, y, z):
+    """Error of two quadrics at a place."""
+    cost = x * ((q[0] + r[0]) * x + 2.0 * ((q[1] + r[1]) * y + (q[2] + r[2]) * z + q[6] + r[6]))
+    cost += y * ((q[3] + r[3]) * y + 2.0 * ((q[4] + r[4]) * z + q[7] + r[7]))
+    return max(cost + z * ((q[5] + r[5]) * z + 2.0 * (q[8] + r[8])) + q[9] + r[9], 0.0)
+
+
+@njit(cache=True)
 def best_place(surface, u, v):
     """Where the vertex of a collapsed edge goes, and what it costs."""
     p, q = surface.places[u], surface.places[v]
@@ -162,8 +169,7 @@ def best_place(surface, u, v):
         x += (c00 * rx + c01 * ry + c02 * rz) / det
         y += (c01 * rx + (a2 * f2 - c * c) * ry + (b * c - a2 * e) * rz) / det
         z += (c02 * rx + (b * c - a2 * e) * ry + (a2 * d2 - b * b) * rz) / det
-    cost = x * (a * x + 2.0 * (b * y + c * z + gx)) + y * (d * y + 2.0 * (e * z + gy)) + z * (f * z + 2.0 * gz)
-    cost = max(cost + s[9] + t[9], 0.0)
+    cost = cost_at(s, t, x, y, z)
     span = (p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2
     return x, y, z, cost + SHORT * span * (s[10] + t[10])
 
@@ -276,7 +282,7 @@ def keeps_topology(surface, u, v):
 
 
 @njit(cache=True)
-def keeps_shape(surface, u, v, x, y, z, least_cosine):
+def keeps_shape(surface, u, v, x, y, z, least_cosine, least_quality):
     """No face around u, but those at v, turns over or becomes a sliver when u moves."""
     places = surface.places
     corner = surface.first[u]
@@ -295,11 +301,11 @@ def keeps_shape(surface, u, v, x, y, z, least_cosine):
                 return False
             rim = (p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2
             sides = ax * ax + ay * ay + az * az + bx * bx + by * by + bz * bz + rim
-            if new * 3.4641016 < LEAST_QUALITY * sides:
+            if new * 3.4641016 < least_quality * sides:
                 r = places[u]
                 was = (p[0] - r[0]) ** 2 + (p[1] - r[1]) ** 2 + (p[2] - r[2]) ** 2 + rim
                 was += (q[0] - r[0]) ** 2 + (q[1] - r[1]) ** 2 + (q[2] - r[2]) ** 2
-                if new * was < old * sides:
+                if 2.0 * new * was < old * sides:
                     return False
         corner = surface.onward[corner]
     return True
@@ -353,7 +359,7 @@ def push_around(surface, heap, u):
 
 
 @njit(cache=True)
-def collapse(surface, heap, target, dearest, least_cosine):
+def collapse(surface, heap, target, dearest, least_cosine, least_quality):
     """Collapse the cheapest edges until ``target`` faces are left, or none below ``dearest`` is valid.
 
     Ends early, with 1, when the heap has no room for another vertex's edges; 0 when it is done.
@@ -370,9 +376,9 @@ def collapse(surface, heap, target, dearest, least_cosine):
         if not keeps_topology(surface, u, v):
             continue
         x, y, z, _ = best_place(surface, u, v)
-        if not keeps_shape(surface, u, v, x, y, z, least_cosine):
+        if not keeps_shape(surface, u, v, x, y, z, least_cosine, least_quality):
             continue
-        if not keeps_shape(surface, v, u, x, y, z, least_cosine):
+        if not keeps_shape(surface, v, u, x, y, z, least_cosine, least_quality):
             continue
         merge(surface, u, v)
         surface.places[u, 0], surface.places[u, 1], surface.places[u, 2] = x, y, z
