@@ -17,7 +17,7 @@ from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, edge_face_counts, is_watertight
 from bridge_server.values.mesh_split import tidied_surface
-from bridge_server.values.mesh_topology import compacted, edge_table, half_edge_pairs
+from bridge_server.values.mesh_topology import compacted, component_labels, edge_table, half_edge_pairs
 
 WITHIN = 2
 """A count is met when no more than so many triangles are missing, and none is too many: one collapse takes two."""
@@ -116,6 +116,7 @@ def decimated(mesh: Mesh, target: int, mesh_filter: MeshFilter, notices: list[No
     except StageFailed as error:
         found, objection = mesh, error.message
     if objection is None:
+        notices += lost_pieces(mesh, found)
         return found, mesh_filter.identity
     own = own_decimation(reduced_quickly(mesh, target, PartialRun(run, 0.7, 0.8)), target, PartialRun(run, 0.8, 1.0))
     if objection_to(own, mesh, target) is None or found is mesh:
@@ -125,6 +126,19 @@ def decimated(mesh: Mesh, target: int, mesh_filter: MeshFilter, notices: list[No
     message = f"{len(found.faces):,} triangles were made of {target:,} wanted: {objection}"
     notices.append(Notice(code="decimate_imperfect", message=message))
     return found, mesh_filter.identity
+
+
+def lost_pieces(before: Mesh, after: Mesh) -> list[Notice]:
+    """A notice where whole pieces have gone for the sake of the count."""
+    counts = []
+    for mesh in (before, after):
+        links = np.concatenate([mesh.faces[:, :2], mesh.faces[:, 1:]]).astype(np.int64)
+        labels = component_labels(len(mesh.positions_m), links)
+        counts.append(len(np.unique(labels[mesh.faces[:, 0]])))
+    if counts[1] >= counts[0]:
+        return []
+    message = f"{counts[0] - counts[1]:,} of {counts[0]:,} separate pieces are too small for this count and went."
+    return [Notice(code="decimate_pieces_lost", message=message, remedy="Raise decimate.triangle_count to keep them.")]
 
 
 def reduced_quickly(mesh: Mesh, target: int, run: Run) -> Mesh:

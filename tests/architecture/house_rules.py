@@ -46,7 +46,10 @@ HEAVY_MODULES = (
 )
 KERNEL_FILES = (
     "bridge_server/backends/raycaster/warp_kernels.py",
-    *(f"bridge_server/backends/mesh_filter/{name}_kernels.py" for name in ("fitting", "quadric", "turning", "walking")),
+    *(
+        f"bridge_server/backends/mesh_filter/{name}_kernels.py"
+        for name in ("collapse", "fitting", "quadric", "turning", "walking")
+    ),
 )
 """Kernels are decorated functions, so this module needs Warp to exist; it is itself imported when used."""
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}

@@ -40,7 +40,7 @@ class Light:
     places: Float64[np.ndarray, "vertices 3"]
     faces: Int32[np.ndarray, "faces 3"]
     owners: Int32[np.ndarray, "dense"]
-    """For each vertex of the dense mesh the one of this mesh that it went into."""
+    """For each vertex of the dense mesh the one of this mesh that it went into, -1 where its piece is gone."""
     unit: Unit
 
     def mesh(self) -> Mesh:
@@ -66,7 +66,7 @@ def collapsed(
     The source is a surface without doubles or null faces. A cost is an area times a squared distance, both in shares
     of the diagonal. ``weights`` say how much each face matters.
     """
-    kernels = compiled_loops("quadric")
+    kernels, loops = compiled_loops("quadric"), compiled_loops("collapse")
     run.checkpoint(0.0, "decimating")
     unit = unit_of(source)
     surface = working_arrays(kernels, unit.of(source.positions_m), source.faces)
@@ -74,15 +74,15 @@ def collapsed(
     kernels.gather_quadrics(surface, np.ones(len(source.faces)) if weights is None else weights)
     room = round(2.2 * len(source.faces)) + SPARE
     heap = kernels.Heap(np.zeros(room), np.zeros((room, 3), np.int32))
-    for limits in kernels.LIMITS:
+    for limits in loops.LIMITS:
         reduce_to(surface, heap, triangle_count, (dearest, *limits), run)
         if surface.counts[kernels.LIVE] <= triangle_count or np.isfinite(dearest):
             break
-    kernels.follow_owners(surface.owners)
+    loops.follow_owners(surface.owners)
     faces = surface.faces[surface.alive != 0]
     used = np.zeros(len(surface.places), bool)
     used[faces.reshape(-1)] = True
-    renumbered = (np.cumsum(used) - 1).astype(np.int32)
+    renumbered = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
     return Light(surface.places[used], renumbered[faces], renumbered[surface.owners], unit)
 
 
@@ -109,18 +109,18 @@ def reduce_to(surface: Any, heap: Any, target: int, limits: tuple[float, float, 
 
     ``limits`` are the dearest cost, the least cosine of a turn and the least quality of a triangle.
     """
-    kernels, counts = compiled_loops("quadric"), surface.counts
-    before = start = int(counts[kernels.LIVE])
+    loops, counts = compiled_loops("collapse"), surface.counts
+    before = start = int(counts[loops.LIVE])
     while before > target:
-        kernels.fill_heap(surface, heap)
+        loops.fill_heap(surface, heap)
         going = True
-        while going and counts[kernels.LIVE] > target:
-            live = int(counts[kernels.LIVE])
+        while going and counts[loops.LIVE] > target:
+            live = int(counts[loops.LIVE])
             run.checkpoint((start - live) / (start - target), "decimating")
             step = max(target, live - STEP)
-            full = kernels.collapse(surface, heap, step, *limits)
-            going = not full and counts[kernels.LIVE] <= step
-        left = int(counts[kernels.LIVE])
+            full = loops.collapse(surface, heap, step, *limits)
+            going = not full and counts[loops.LIVE] <= step
+        left = int(counts[loops.LIVE])
         if left == before:
             return
         before = left

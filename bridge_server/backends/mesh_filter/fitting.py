@@ -94,11 +94,14 @@ def begun(source: Mesh, light: Light) -> Fit:
     dense = Walkable.of(light.unit.of(source.positions_m), np.array(source.faces))
     slim = Walkable.of(light.places.copy(), light.faces.copy())
     points, of_face, weights = dense_samples(dense, len(light.faces))
+    stays = light.owners[dense.faces[of_face, 0]] >= 0
+    points, of_face, weights = points[stays], of_face[stays], weights[stays]
     onto_light = Gap.of(points, slim.first_face[light.owners[dense.faces[of_face, 0]]], weights)
     onto_light.walk(slim)
     onto_light.search(slim, LOST)
     one_owned = np.zeros(len(slim.places), np.int64)
-    one_owned[light.owners] = np.arange(len(light.owners))
+    owned = np.flatnonzero(light.owners >= 0)
+    one_owned[light.owners[owned]] = owned
     at_vertex = dense.first_face[one_owned]
     faces, shares, back_weights = back_places(slim)
     onto_dense = Gap.of(slim.at(faces, shares), at_vertex[slim.faces[faces, np.argmax(shares, axis=1)]], back_weights)
