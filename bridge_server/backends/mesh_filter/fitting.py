@@ -22,14 +22,17 @@ from bridge_server.values.mesh_topology import edge_table
 LEAST_ROUNDS, MOST_ROUNDS, ROUND_FACES = 5, 12, 60_000
 """So many rounds are made as ``ROUND_FACES`` holds the faces: light meshes are cheap and win more."""
 MOST_FACES = 50_000
-"""A mesh of more faces is near enough by its quadrics, and samples would take their time."""
+"""A mesh of more faces is near enough by its quadrics, and samples would take too long."""
 SOLVER_ROUNDS = 12
 DAMPING = 0.02
 """Weight that holds a vertex where it is, over that of the samples around it."""
 FAR_SHARE, FAR_GAIN = 0.4, 1.0
 """A sample beyond this share of the largest distance gets heavier, by up to this factor a round."""
-LOST = 256
-"""Samples that are searched for on the whole light mesh."""
+FAR_WEIGHT = 5.0
+"""How much more the dense faces that came out farthest matter in the second collapse."""
+LOST, LOST_LATER, LOST_BACK = 256, 24, 8
+"""The farthest samples are searched for on the whole mesh: at first and in each round on the light one, and on the
+dense one."""
 LEAST_COSINE = 0.5
 """How far a face may turn in a round."""
 LEAST_FOLD = -0.5
@@ -69,9 +72,7 @@ class Fit:
 
 
 def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
-    """The light mesh, fitted; it keeps its counts and its borders. One of very many faces comes back as it is."""
-    if len(light.faces) > MOST_FACES:
-        return light.mesh()
+    """The light mesh, fitted; it keeps its counts and its borders."""
     rounds = min(max(ROUND_FACES // len(light.faces), LEAST_ROUNDS), MOST_ROUNDS)
     run.checkpoint(0.0, "fitting")
     fit = begun(source, light)
@@ -87,6 +88,19 @@ def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
         if (score := fit.score) < best:
             best, places, faces = score, fit.light.places.copy(), fit.light.faces.copy()
     return Mesh(positions_m=light.unit.metres(places), faces=faces)
+
+
+def face_weights(source: Mesh, light: Light) -> Float64[np.ndarray, "faces"]:
+    """How much each dense face should matter in another collapse: more where this one came out far away."""
+    fit = begun(source, light)
+    farthest = np.zeros(len(fit.light.faces))
+    np.maximum.at(farthest, fit.onto_light.found.faces, np.sqrt(fit.onto_light.found.squares))
+    np.maximum.at(farthest, back_places(fit.light)[0], np.sqrt(fit.onto_dense.found.squares))
+    around = np.zeros(len(fit.light.places))
+    np.maximum.at(around, fit.light.faces, farthest[:, None])
+    share = around / max(around.max(), 1e-300)
+    owner = light.owners[source.faces[:, 0]]
+    return np.where(owner >= 0, 1.0 + FAR_WEIGHT * share[owner] ** 2, 1.0)
 
 
 def begun(source: Mesh, light: Light) -> Fit:
@@ -118,11 +132,13 @@ def begun(source: Mesh, light: Light) -> Fit:
 def start_again(fit: Fit, light_faces: Int64[np.ndarray, "samples"]) -> None:
     """Walk on the dense mesh, from where samples of the same light face lie if that is nearer."""
     fit.onto_dense.walk(fit.dense)
+    fit.onto_dense.search(fit.dense, LOST_BACK)
     found = fit.onto_dense.found
     compiled_loops("walking").start_at_samples(
         fit.onto_light.found, fit.dense_faces, light_faces, found.points, found.squares, found.faces
     )
     fit.onto_dense.walk(fit.dense)
+    fit.onto_dense.search(fit.dense, LOST_BACK)
 
 
 def turn_edges(fit: Fit) -> None:
@@ -160,5 +176,7 @@ def move_vertices(fit: Fit) -> None:
     fit.light.places[...] += moving.fitted_moves(surface, pulls, fit.held, damping, SOLVER_ROUNDS)
     moving.undo_turns(surface, fit.opposite, before, normals, LEAST_COSINE, LEAST_FOLD)
     fit.onto_light.walk(fit.light)
+    fit.onto_light.search(fit.light, LOST_LATER)
     fit.onto_dense.points[...] = fit.light.at(faces, shares)
     fit.onto_dense.walk(fit.dense)
+    fit.onto_dense.search(fit.dense, LOST_BACK)
