@@ -73,9 +73,13 @@ class Fit:
 
 def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
     """The light mesh, fitted; it keeps its counts and its borders."""
-    rounds = min(max(ROUND_FACES // len(light.faces), LEAST_ROUNDS), MOST_ROUNDS)
     run.checkpoint(0.0, "fitting")
-    fit = begun(source, light)
+    return improved(begun(source, light), light, run)
+
+
+def improved(fit: Fit, light: Light, run: Run) -> Mesh:
+    """The mesh of the best round."""
+    rounds = min(max(ROUND_FACES // len(light.faces), LEAST_ROUNDS), MOST_ROUNDS)
     best, places, faces = fit.score, fit.light.places.copy(), fit.light.faces.copy()
     for turn in range(rounds):
         run.checkpoint(turn / rounds, "fitting")
@@ -90,9 +94,8 @@ def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
     return Mesh(positions_m=light.unit.metres(places), faces=faces)
 
 
-def face_weights(source: Mesh, light: Light) -> Float64[np.ndarray, "faces"]:
+def face_weights(source: Mesh, light: Light, fit: Fit) -> Float64[np.ndarray, "faces"]:
     """How much each dense face should matter in another collapse: more where this one came out far away."""
-    fit = begun(source, light)
     farthest = np.zeros(len(fit.light.faces))
     np.maximum.at(farthest, fit.onto_light.found.faces, np.sqrt(fit.onto_light.found.squares))
     np.maximum.at(farthest, back_places(fit.light)[0], np.sqrt(fit.onto_dense.found.squares))

@@ -1,6 +1,6 @@
 """The own mesh filter: quadric edge collapse in compiled loops to the exact count, then a fit to the dense mesh.
 
-It collapses twice: places where the first result lies far away matter more in the second.
+It collapses twice: places where the first result lies far away matter more in the second. The nearer one is fitted.
 """
 
 from dataclasses import dataclass
@@ -8,13 +8,15 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from bridge_server.backends.mesh_filter.collapsing import collapsed
-from bridge_server.backends.mesh_filter.fitting import MOST_FACES, face_weights, fitted
+from bridge_server.backends.mesh_filter.fitting import MOST_FACES, begun, face_weights, improved
 from bridge_server.backends.table import Availability
 from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_split import tidied_surface
 
 VERSION = 1
+MOST_DENSE = 1_000_000
+"""A mesh of more faces is collapsed once: it takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class QuadricFilter:
         light = collapsed(source, triangle_count, PartialRun(run, 0.0, 0.2))
         if triangle_count > MOST_FACES:
             return light.mesh()
-        weights = face_weights(source, light)
-        light = collapsed(source, triangle_count, PartialRun(run, 0.25, 0.4), weights=weights)
-        return fitted(source, light, PartialRun(run, 0.4, 1.0))
+        fit = begun(source, light)
+        if len(source.faces) > MOST_DENSE:
+            return improved(fit, light, PartialRun(run, 0.4, 1.0))
+        weights = face_weights(source, light, fit)
+        other = collapsed(source, triangle_count, PartialRun(run, 0.25, 0.4), weights=weights)
+        if (second := begun(source, other)).score < fit.score:
+            light, fit = other, second
+        return improved(fit, light, PartialRun(run, 0.4, 1.0))
