@@ -19,7 +19,7 @@ from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_topology import edge_table
 
-LEAST_ROUNDS, MOST_ROUNDS, ROUND_FACES = 5, 12, 60_000
+LEAST_ROUNDS, MOST_ROUNDS, ROUND_FACES = 3, 12, 40_000
 """So many rounds are made as ``ROUND_FACES`` holds the faces: light meshes are cheap and win more."""
 MOST_FACES = 50_000
 """A mesh of more faces is near enough by its quadrics, and samples would take too long."""

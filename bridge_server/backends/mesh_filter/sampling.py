@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int32, Int64
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.blocks import over_blocks
 
-SAMPLES_PER_FACE = 12
+SAMPLES_PER_FACE = 10
 """Samples of the dense mesh for each face of the light one, "MOST_SAMPLES" in all at most."""
 MOST_SAMPLES = 150_000
 FACE_PLACES = np.array([[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5]])
