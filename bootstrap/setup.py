@@ -14,6 +14,12 @@ from lock import exclusive
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS_OF_COMMAND = {"test": frozenset({"dev"}), "bench": frozenset({"dev"})}
+COMPILED = (
+    ("baking kernels", "bridge_server.backends.kernels"),
+    ("decimation loops", "bridge_server.backends.compiled"),
+    ("packing loops", "bridge_server.backends.unwrapper.bitmap_packing"),
+)
+"""What is compiled ahead of time, and the module that does it."""
 SETUP_FAILED = 6
 """Exit code; ``bridge_server.cli.exit_codes`` lists it among the others."""
 INTERRUPTED = 130
@@ -60,13 +66,16 @@ def fetch_weights(environment: Environment) -> None:
 
 
 def compile_kernels(environment: Environment) -> None:
-    """Compile the kernels of bakes, so that the first job need not wait for it; where it fails, that job does it."""
-    say("compiling kernels")
-    command = [str(environment.python), "-P", "-m", "bridge_server.backends.kernels"]
-    done = subprocess.run(command, cwd=environment.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        say(f"the kernels could not be compiled ({lines[-1]}); the first job tries again")
+    """Compile what jobs need, so that the first need not wait for it; where it fails, that job does it."""
+    for what, module in COMPILED:
+        say(f"compiling {what}")
+        command = [str(environment.python), "-P", "-m", module]
+        done = subprocess.run(
+            command, cwd=environment.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+        )
+        if done.returncode != 0:
+            lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+            say(f"{what} could not be compiled ({lines[-1]}); the first job tries again")
 
 
 def hand_over(environment: Environment, arguments: list[str]) -> int:

@@ -55,6 +55,7 @@ REGISTRY = Registry(
         "generate": "bridge_server.stages.generate:Generate",
         "load_mesh": "bridge_server.stages.load_mesh:LoadMesh",
         "repair": "bridge_server.stages.repair:Repair",
+        "remesh": "bridge_server.stages.remesh:Remesh",
         "clean": "bridge_server.stages.clean:Clean",
         "symmetry": "bridge_server.stages.symmetry:Symmetry",
         "decimate": "bridge_server.stages.decimate:Decimate",

@@ -1,5 +1,6 @@
 """Stage ``lods``: levels of detail that share the UV layout and the textures of level 0."""
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from bridge_server.backends.raycaster.base import Raycaster
+from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.edge_collapse import WedgeMesh, collapse_edges
 from bridge_server.stages.mesh_distance import surface_distance
@@ -14,15 +16,17 @@ from bridge_server.stages.stage import Range, Stage
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.lod import Lod, LodChain
-from bridge_server.values.mesh import UnwrappedMesh
+from bridge_server.values.mesh import Mesh, UnwrappedMesh
 
 UV_WEIGHT = 0.5
 """How heavy a shift of the texture weighs, over a shift of the surface by as much."""
 OUTLINE_STEPS = (0.5, 2.0, np.inf)
 """How far chart outlines may move, in paddings of the atlas; the next step is taken where the target is not met."""
+USUAL_GROWTH, WORTH_IT = 1.3, 0.8
+"""An error that grows by more than this times the loss of triangles comes from outlines that hold too much: the level
+is made again from the second step on, and kept where its error is less than this share of the first."""
 LEAST_REDUCTION = 0.9
 """A level with more than this share of the triangles of the one before is not worth its memory."""
-SCREEN_LINES = 1080
 LEAST_SCREEN_SIZE = 0.005
 DISTANCE_SAMPLES = 10_000
 
@@ -36,24 +40,29 @@ class Lods(Stage):
 
     name: ClassVar[str] = "lods"
     writes: ClassVar[str] = "lods"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     count: Annotated[int, Range(1, 8)] = 3
     """Levels, level 0 included."""
     reduction: Annotated[float, Range(0.05, 0.95)] = 0.5
-    """Share of the triangles that each level keeps of the one before."""
+    """Share of the triangles that each level keeps of the one before, where ``budgets`` gives it none."""
+    budgets: str = ""
+    """Most triangles of levels 1, 2, ... with commas between, e.g. ``4000,1500,400``."""
     pixel_error: Annotated[float, Range(0.1, 16.0)] = 1.0
-    """A level is shown once its largest error covers no more than so many pixels of a screen of 1080 lines."""
+    """A level is shown once its largest error covers no more than so many pixels of the screen."""
+    screen_lines: Annotated[int, Range(240, 8640)] = 1080
+    """Lines of the screen that ``pixel_error`` is meant for."""
 
     def __call__(self, run: Run, raycaster: Raycaster, *, unwrapped: UnwrappedMesh) -> LodChain:
         """Fewer levels come back, with a notice, where the mesh cannot be simplified any further."""
+        targets = level_targets(len(unwrapped.faces), self.count, self.reduction, self.budgets)
         lods = [Lod(mesh=unwrapped, screen_size=1.0, error_m=0.0, seam_gap_m=seam_gap_m(unwrapped))]
         notices: list[Notice] = []
         base = unwrapped.welded_mesh()
         for level in range(1, self.count):
             share = PartialRun(run, (level - 1) / (self.count - 1), level / (self.count - 1))
             before = lods[-1].mesh
-            target = max(round(len(unwrapped.faces) * self.reduction**level), 4)
-            mesh = simplified(before, target, PartialRun(share, 0.0, 0.7))
+            target = targets[level - 1]
+            mesh = simplified(before, target, PartialRun(share, 0.0, 0.6))
             reached = len(mesh.faces)
             if reached > LEAST_REDUCTION * len(before.faces):
                 message = f"The levels of detail end at {level - 1}: chart borders leave nothing more to simplify."
@@ -62,17 +71,44 @@ class Lods(Stage):
             if reached > 1.1 * target:
                 message = f"Level {level} has {reached:,} triangles of {target:,} wanted: chart borders hold the rest."
                 notices.append(Notice(code="lod_above_target", message=message))
-            error_m = surface_distance(
-                raycaster, base, mesh.welded_mesh(), DISTANCE_SAMPLES, PartialRun(share, 0.7, 1.0)
-            ).largest_m
+            error_m = largest_error_m(raycaster, base, mesh, PartialRun(share, 0.6, 0.7))
+            if level > 1 and error_m > USUAL_GROWTH * lods[-1].error_m * len(before.faces) / max(reached, 1):
+                looser = simplified(before, target, PartialRun(share, 0.7, 0.9), OUTLINE_STEPS[1:])
+                looser_m = largest_error_m(raycaster, base, looser, PartialRun(share, 0.9, 1.0))
+                if looser_m < WORTH_IT * error_m:
+                    mesh, error_m, reached = looser, looser_m, len(looser.faces)
             sparser = (reached / len(before.faces)) ** 0.5
-            visible = self.pixel_error * base.diagonal_m / (SCREEN_LINES * max(error_m, 1e-12 * base.diagonal_m))
+            visible = self.pixel_error * base.diagonal_m / (self.screen_lines * max(error_m, 1e-12 * base.diagonal_m))
             size = max(min(visible, lods[-1].screen_size * sparser), LEAST_SCREEN_SIZE * sparser**level)
             lods.append(Lod(mesh=mesh, screen_size=size, error_m=error_m, seam_gap_m=seam_gap_m(mesh)))
         return LodChain(lods=tuple(lods), notices=tuple(notices))
 
 
-def simplified(mesh: UnwrappedMesh, triangle_count: int, run: Run) -> UnwrappedMesh:
+def level_targets(triangles: int, count: int, reduction: float, budgets: str) -> list[int]:
+    """Triangles wanted of levels 1 and up. Raises ``StageFailed`` for budgets that are no falling numbers."""
+    given = [word.strip() for word in budgets.split(",")] if budgets.strip() else []
+    numbers = [int(word) if word.isdecimal() else 0 for word in given]
+    falls = all(later < earlier for earlier, later in itertools.pairwise(numbers))
+    if any(number < 4 for number in numbers) or not falls:
+        raise StageFailed(
+            f"budgets are {budgets!r}: each level needs a number of at least 4, less than the one before.",
+            subject=Lods.name,
+            remedy="Write lods.budgets like 4000,1500,400, or leave it empty for lods.reduction.",
+        )
+    targets = [min(number, triangles) for number in numbers[: count - 1]]
+    while len(targets) < count - 1:
+        targets.append(max(round((targets[-1] if targets else triangles) * reduction), 4))
+    return targets
+
+
+def largest_error_m(raycaster: Raycaster, base: Mesh, mesh: UnwrappedMesh, run: Run) -> float:
+    """Largest sampled distance to level 0, both ways."""
+    return surface_distance(raycaster, base, mesh.welded_mesh(), DISTANCE_SAMPLES, run).largest_m
+
+
+def simplified(
+    mesh: UnwrappedMesh, triangle_count: int, run: Run, outline_steps: tuple[float, ...] = OUTLINE_STEPS
+) -> UnwrappedMesh:
     """About so many triangles, by collapses that tear no seam; more where chart borders do not allow fewer."""
     points = mesh.welded.astype(np.int64)
     corners = mesh.positions_m.astype(np.float64)[mesh.faces]
@@ -86,8 +122,8 @@ def simplified(mesh: UnwrappedMesh, triangle_count: int, run: Run) -> UnwrappedM
     places = (mesh.positions_m.astype(np.float64) - low) / diagonal
     coordinates = np.concatenate([places, mesh.uvs.astype(np.float64) * uv_scale], axis=1)
     faces = mesh.faces.astype(np.int64)
-    for step, paddings in enumerate(OUTLINE_STEPS):
-        part = PartialRun(run, step / len(OUTLINE_STEPS), (step + 1) / len(OUTLINE_STEPS))
+    for step, paddings in enumerate(outline_steps):
+        part = PartialRun(run, step / len(outline_steps), (step + 1) / len(outline_steps))
         tolerance = paddings * mesh.padding_px / max(mesh.atlas_px, 1) * uv_scale
         faces = collapse_edges(WedgeMesh(coordinates, points, faces), triangle_count, part, tolerance)
         if len(faces) <= triangle_count:

@@ -18,7 +18,10 @@ ANY_BACKEND = replace(
         for kind in REGISTRY.kinds
     },
 )
-MESH_ROAD = ("load_mesh", *(name for name in REGISTRY.stages if name not in ("matte", "generate", "load_mesh")))
+ON_REQUEST = ("remesh",)
+"""Stages that no shipped preset lists."""
+ELSEWHERE = ("matte", "generate", "load_mesh", *ON_REQUEST)
+MESH_ROAD = ("load_mesh", *(name for name in REGISTRY.stages if name not in ELSEWHERE))
 PHOTO_ROAD = ("matte", "generate", *MESH_ROAD[1:])
 
 

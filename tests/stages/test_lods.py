@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bridge_server.backends.raycaster.base import RAYCASTERS
-from bridge_server.errors import Cancelled
+from bridge_server.errors import Cancelled, StageFailed
 from bridge_server.run import CallbackRun, SilentRun
 from bridge_server.stages.lods import Lods
 from bridge_server.values.mesh import edge_face_counts, is_watertight, volume_m3
@@ -40,6 +40,27 @@ def test_each_level_halves_the_triangles_and_level_0_is_the_mesh_itself(chain, b
     assert chain.lods[0].mesh is ball
     assert [len(lod.mesh.faces) for lod in chain.lods] == pytest.approx([10800, 5400, 2700, 1350], rel=0.01)
     assert not chain.notices
+
+
+def test_budgets_are_kept_level_by_level(raycaster, ball):
+    levels = Lods(count=4, budgets="3000, 500")(SilentRun(), raycaster, unwrapped=ball).lods
+    assert [len(lod.mesh.faces) for lod in levels[1:]] == pytest.approx([3000, 500, 250], rel=0.01)
+    assert all(len(lod.mesh.faces) <= most for lod, most in zip(levels[1:], (3000, 500, 250), strict=True))
+
+
+@pytest.mark.parametrize("budgets", ["many", "500,1000", "0", "12,,4"])
+def test_budgets_that_make_no_sense_are_refused(raycaster, ball, budgets):
+    with pytest.raises(StageFailed, match="budgets"):
+        Lods(count=4, budgets=budgets)(SilentRun(), raycaster, unwrapped=ball)
+
+
+def test_a_finer_screen_shows_coarse_levels_later(raycaster, ball):
+    coarse, fine = (
+        Lods(count=2, screen_lines=lines)(SilentRun(), raycaster, unwrapped=ball).lods[1] for lines in (1080, 4320)
+    )
+    diagonal = ball.welded_mesh().diagonal_m
+    assert fine.screen_size < coarse.screen_size
+    assert fine.error_m / diagonal * fine.screen_size * 4320 <= 1.001
 
 
 def test_levels_have_no_cracks(chain):

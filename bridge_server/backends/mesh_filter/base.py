@@ -24,6 +24,7 @@ class MeshFilter(Protocol):
 MESH_FILTERS: BackendKind[MeshFilter] = BackendKind(
     name="mesh_filter",
     table={
+        "quadric": "bridge_server.backends.mesh_filter.quadric:QuadricFilter",
         "pymeshlab": "bridge_server.backends.mesh_filter.pymeshlab:PyMeshLabFilter",
         "simplification": "bridge_server.backends.mesh_filter.simplification:SimplificationFilter",
     },

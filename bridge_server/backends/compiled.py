@@ -1,0 +1,48 @@
+"""Loops compiled by Numba: loaded when they are needed, kept compiled in the cache folder.
+
+The folder is named by the digest of all such modules, because Numba does not notice that a function in another file,
+which it compiled into this one, has changed. ``python -m bridge_server.backends.compiled`` compiles ahead of time what
+decimation needs; ``./forge`` does it at set-up.
+"""
+
+import hashlib
+import importlib
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from bridge_server.home import cache_home
+
+PACKAGE = "bridge_server.backends.mesh_filter"
+
+
+@cache
+def compiled_loops(name: str) -> ModuleType:
+    """Import a module of compiled loops by its name without the ending ``_kernels``."""
+    from numba import config
+
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parent / "mesh_filter").glob("*_kernels.py")):
+        digest.update(path.read_bytes())
+    config.CACHE_DIR = str(cache_home() / "numba" / digest.hexdigest()[:16])
+    return importlib.import_module(f"{PACKAGE}.{name}_kernels")
+
+
+def compile_all() -> None:
+    """Run the default mesh filter once on a small mesh, which compiles all it needs."""
+    import numpy as np
+
+    from bridge_server.backends.mesh_filter.quadric import QuadricFilter
+    from bridge_server.run import SilentRun
+    from bridge_server.values.mesh import Mesh
+
+    u, v = np.meshgrid(np.arange(12), np.arange(12), indexing="ij")
+    places = np.stack([u, v, np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)
+    a = (u[:-1, :-1] * 12 + v[:-1, :-1]).reshape(-1)
+    faces = np.concatenate([np.stack([a, a + 12, a + 1], 1), np.stack([a + 1, a + 12, a + 13], 1)])
+    mesh = Mesh(positions_m=places.astype(np.float32), faces=faces.astype(np.int32))
+    QuadricFilter().decimate(mesh, 60, SilentRun())
+
+
+if __name__ == "__main__":
+    compile_all()

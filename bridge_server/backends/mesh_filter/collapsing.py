@@ -1,0 +1,126 @@
+"""Quadric edge collapse (Garland and Heckbert 1997) to an exact count, in compiled loops."""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from bridge_server.backends.compiled import compiled_loops
+from bridge_server.run import Run
+from bridge_server.values.mesh import Mesh
+
+STEP = 16_384
+"""Faces that go between two checkpoints."""
+SPARE = 65_536
+"""Room in the heap beyond 2.2 entries for each face; a face has 1.5 edges, and stale entries go when it is full."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """How metres become shares of the diagonal around the middle of the box, and back."""
+
+    middle_m: Float64[np.ndarray, "3"]
+    diagonal_m: float
+
+    def of(self, positions_m: np.ndarray) -> Float64[np.ndarray, "n 3"]:
+        """From metres."""
+        return np.ascontiguousarray((positions_m - self.middle_m) / self.diagonal_m)
+
+    def metres(self, places: Float64[np.ndarray, "n 3"]) -> np.ndarray:
+        """To metres, in single precision."""
+        return np.asarray(places * self.diagonal_m + self.middle_m, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Light:
+    """A mesh that was collapsed, in shares of the dense one's diagonal."""
+
+    places: Float64[np.ndarray, "vertices 3"]
+    faces: Int32[np.ndarray, "faces 3"]
+    owners: Int32[np.ndarray, "dense"]
+    """For each vertex of the dense mesh the one of this mesh that it went into, -1 where its piece is gone."""
+    unit: Unit
+
+    def mesh(self) -> Mesh:
+        """In metres."""
+        return Mesh(positions_m=self.unit.metres(self.places), faces=self.faces)
+
+
+def unit_of(mesh: Mesh) -> Unit:
+    """Middle and diagonal of the box."""
+    low, high = mesh.bounds_m
+    return Unit((low.astype(np.float64) + high) / 2.0, mesh.diagonal_m or 1.0)
+
+
+def collapsed(
+    source: Mesh,
+    triangle_count: int,
+    run: Run,
+    dearest: float = np.inf,
+    weights: Float64[np.ndarray, "faces"] | None = None,
+) -> Light:
+    """Collapse edges to ``triangle_count``, or as long as none costs more than ``dearest``.
+
+    The source is a surface without doubles or null faces. A cost is an area times a squared distance, both in shares
+    of the diagonal. ``weights`` say how much each face matters.
+    """
+    kernels, loops = compiled_loops("quadric"), compiled_loops("collapse")
+    run.checkpoint(0.0, "decimating")
+    unit = unit_of(source)
+    surface = working_arrays(kernels, unit.of(source.positions_m), source.faces)
+    kernels.link_corners(surface)
+    kernels.gather_quadrics(surface, np.ones(len(source.faces)) if weights is None else weights)
+    room = round(2.2 * len(source.faces)) + SPARE
+    heap = kernels.Heap(np.zeros(room), np.zeros((room, 3), np.int32))
+    for limits in loops.LIMITS:
+        reduce_to(surface, heap, triangle_count, (dearest, *limits), run)
+        if surface.counts[kernels.LIVE] <= triangle_count or np.isfinite(dearest):
+            break
+    loops.follow_owners(surface.owners)
+    faces = surface.faces[surface.alive != 0]
+    used = np.zeros(len(surface.places), bool)
+    used[faces.reshape(-1)] = True
+    renumbered = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
+    return Light(surface.places[used], renumbered[faces], renumbered[surface.owners], unit)
+
+
+def working_arrays(kernels: ModuleType, places: Float64[np.ndarray, "n 3"], faces: Int32[np.ndarray, "f 3"]) -> Any:
+    """What the loops change in place."""
+    count = len(places)
+    return kernels.Surface(
+        places=places,
+        quadrics=np.zeros((count, 11)),
+        faces=np.array(faces, np.int32),
+        alive=np.ones(len(faces), np.uint8),
+        first=np.full(count, -1, np.int32),
+        onward=np.full(faces.size, -1, np.int32),
+        border=np.zeros(count, np.uint8),
+        stamps=np.zeros(count, np.int32),
+        marks=np.zeros(count, np.int32),
+        owners=np.arange(count, dtype=np.int32),
+        counts=np.array([len(faces), 0, 1], np.int64),
+    )
+
+
+def reduce_to(surface: Any, heap: Any, target: int, limits: tuple[float, float, float], run: Run) -> None:
+    """Fill the heap and empty it, again as long as that helps: a collapse may become valid by others beside it.
+
+    ``limits`` are the dearest cost, the least cosine of a turn and the least quality of a triangle.
+    """
+    loops, counts = compiled_loops("collapse"), surface.counts
+    before = start = int(counts[loops.LIVE])
+    while before > target:
+        loops.fill_heap(surface, heap)
+        going = True
+        while going and counts[loops.LIVE] > target:
+            live = int(counts[loops.LIVE])
+            run.checkpoint((start - live) / (start - target), "decimating")
+            step = max(target, live - STEP)
+            full = loops.collapse(surface, heap, step, *limits)
+            going = not full and counts[loops.LIVE] <= step
+        left = int(counts[loops.LIVE])
+        if left == before:
+            return
+        before = left

@@ -1,0 +1,185 @@
+"""Fitting: vertices and edges of a decimated mesh are moved until it lies nearest to the dense one.
+
+A quadric knows planes and not how far they reach. Here samples of the dense mesh find their nearest place on the light
+one, and samples of the light one theirs on the dense; vertices move by least squares of these distances (Gauss and
+Newton, as in Hoppe et al., "Mesh optimization", 1993), and edges turn where that brings their samples nearer. Samples
+that stay far get heavier from round to round, so that the largest distance falls and not the mean alone. The round
+with the least product of mean, mean and largest distance is kept, the state before the first among them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int32, Int64, UInt8
+
+from bridge_server.backends.compiled import compiled_loops
+from bridge_server.backends.mesh_filter.collapsing import Light
+from bridge_server.backends.mesh_filter.sampling import Gap, Walkable, back_places, dense_samples
+from bridge_server.run import Run
+from bridge_server.values.mesh import Mesh
+from bridge_server.values.mesh_topology import edge_table
+
+LEAST_ROUNDS, MOST_ROUNDS, ROUND_FACES = 3, 12, 40_000
+"""So many rounds are made as ``ROUND_FACES`` holds the faces: light meshes are cheap and win more."""
+MOST_FACES = 50_000
+"""A mesh of more faces is near enough by its quadrics, and samples would take too long."""
+SOLVER_ROUNDS = 12
+DAMPING = 0.02
+"""Weight that holds a vertex where it is, over that of the samples around it."""
+FAR_SHARE, FAR_GAIN = 0.4, 1.0
+"""A sample beyond this share of the largest distance gets heavier, by up to this factor a round."""
+FAR_WEIGHT = 5.0
+"""How much more the dense faces that came out farthest matter in the second collapse."""
+LOST, LOST_LATER, LOST_BACK = 256, 24, 8
+"""The farthest samples are searched for on the whole mesh: at first and in each round on the light one, and on the
+dense one."""
+LEAST_COSINE = 0.5
+"""How far a face may turn in a round."""
+LEAST_FOLD = -0.5
+"""Cosine of the normals of neighbours below which an edge counts as folded; no round makes new ones."""
+LEAST_GAIN = 0.02
+"""Share of its samples' squared distances that the turn of an edge has to win."""
+
+
+@dataclass(slots=True, eq=False)
+class Fit:
+    """Both surfaces and the samples between them; changes in place."""
+
+    dense: Walkable
+    light: Walkable
+    held: UInt8[np.ndarray, "vertices"]
+    """1 for vertices on borders, which stay."""
+    opposite: Int32[np.ndarray, "faces 3"]
+    onto_light: Gap
+    onto_dense: Gap
+    dense_faces: Int64[np.ndarray, "forward"]
+    """Dense face of each sample onto the light mesh."""
+    boost: Float64[np.ndarray, "samples"]
+    """How much heavier each sample has become, those onto the light mesh first."""
+
+    @property
+    def distances(self) -> Float64[np.ndarray, "samples"]:
+        """Of all samples, in shares of the diagonal."""
+        return np.sqrt(np.concatenate([self.onto_light.found.squares, self.onto_dense.found.squares]))
+
+    @property
+    def score(self) -> float:
+        """Mean, mean and largest distance, multiplied."""
+        distances = self.distances
+        split = len(self.onto_light.weights)
+        mean = distances[:split] @ self.onto_light.weights + distances[split:] @ self.onto_dense.weights
+        return float(mean * mean * distances.max(initial=0.0))
+
+
+def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
+    """The light mesh, fitted; it keeps its counts and its borders."""
+    run.checkpoint(0.0, "fitting")
+    return improved(begun(source, light), light, run)
+
+
+def improved(fit: Fit, light: Light, run: Run) -> Mesh:
+    """The mesh of the best round."""
+    rounds = min(max(ROUND_FACES // len(light.faces), LEAST_ROUNDS), MOST_ROUNDS)
+    best, places, faces = fit.score, fit.light.places.copy(), fit.light.faces.copy()
+    for turn in range(rounds):
+        run.checkpoint(turn / rounds, "fitting")
+        turn_edges(fit)
+        if turn > 0:
+            distances = fit.distances
+            over = np.clip((distances / max(distances.max(), 1e-300) - FAR_SHARE) / (1.0 - FAR_SHARE), 0.0, 1.0)
+            fit.boost *= 1.0 + FAR_GAIN * over * over
+        move_vertices(fit)
+        if (score := fit.score) < best:
+            best, places, faces = score, fit.light.places.copy(), fit.light.faces.copy()
+    return Mesh(positions_m=light.unit.metres(places), faces=faces)
+
+
+def face_weights(source: Mesh, light: Light, fit: Fit) -> Float64[np.ndarray, "faces"]:
+    """How much each dense face should matter in another collapse: more where this one came out far away."""
+    farthest = np.zeros(len(fit.light.faces))
+    np.maximum.at(farthest, fit.onto_light.found.faces, np.sqrt(fit.onto_light.found.squares))
+    np.maximum.at(farthest, back_places(fit.light)[0], np.sqrt(fit.onto_dense.found.squares))
+    around = np.zeros(len(fit.light.places))
+    np.maximum.at(around, fit.light.faces, farthest[:, None])
+    share = around / max(around.max(), 1e-300)
+    owner = light.owners[source.faces[:, 0]]
+    return np.where(owner >= 0, 1.0 + FAR_WEIGHT * share[owner] ** 2, 1.0)
+
+
+def begun(source: Mesh, light: Light) -> Fit:
+    """Samples find their first places by what the collapses made of their vertices."""
+    dense = Walkable.of(light.unit.of(source.positions_m), np.array(source.faces))
+    slim = Walkable.of(light.places.copy(), light.faces.copy())
+    points, of_face, weights = dense_samples(dense, len(light.faces))
+    stays = light.owners[dense.faces[of_face, 0]] >= 0
+    points, of_face, weights = points[stays], of_face[stays], weights[stays]
+    onto_light = Gap.of(points, slim.first_face[light.owners[dense.faces[of_face, 0]]], weights)
+    onto_light.walk(slim)
+    onto_light.search(slim, LOST)
+    one_owned = np.zeros(len(slim.places), np.int64)
+    owned = np.flatnonzero(light.owners >= 0)
+    one_owned[light.owners[owned]] = owned
+    at_vertex = dense.first_face[one_owned]
+    faces, shares, back_weights = back_places(slim)
+    onto_dense = Gap.of(slim.at(faces, shares), at_vertex[slim.faces[faces, np.argmax(shares, axis=1)]], back_weights)
+    held = np.zeros(len(slim.places), np.uint8)
+    table = edge_table(slim.faces)
+    held[table.edges[table.counts != 2].reshape(-1)] = 1
+    opposite = np.zeros(slim.faces.shape, np.int32)
+    compiled_loops("turning").opposite_faces(slim.surface, opposite)
+    fit = Fit(dense, slim, held, opposite, onto_light, onto_dense, of_face, np.ones(len(points) + len(faces)))
+    start_again(fit, faces)
+    return fit
+
+
+def start_again(fit: Fit, light_faces: Int64[np.ndarray, "samples"]) -> None:
+    """Walk on the dense mesh, from where samples of the same light face lie if that is nearer."""
+    fit.onto_dense.walk(fit.dense)
+    fit.onto_dense.search(fit.dense, LOST_BACK)
+    found = fit.onto_dense.found
+    compiled_loops("walking").start_at_samples(
+        fit.onto_light.found, fit.dense_faces, light_faces, found.points, found.squares, found.faces
+    )
+    fit.onto_dense.walk(fit.dense)
+    fit.onto_dense.search(fit.dense, LOST_BACK)
+
+
+def turn_edges(fit: Fit) -> None:
+    """Turn edges and bring all that hangs on them up to date."""
+    turning = compiled_loops("turning")
+    weights = fit.onto_light.weights * fit.boost[: len(fit.onto_light.weights)]
+    surface = fit.light.surface
+    if turning.turn_edges(surface, fit.onto_light.found, weights, fit.light.normals(), fit.opposite, LEAST_GAIN):
+        fit.light.list_again()
+        turning.opposite_faces(surface, fit.opposite)
+        fit.onto_light.walk(fit.light)
+
+
+def move_vertices(fit: Fit) -> None:
+    """One step of least squares, taken back where it turns or folds a face."""
+    moving = compiled_loops("fitting")
+    surface, normals = fit.light.surface, fit.light.normals()
+    faces, shares, back_weights = back_places(fit.light)
+    fit.onto_dense.points[...] = fit.light.at(faces, shares)
+    start_again(fit, faces)
+    fit.onto_dense.weights[...] = back_weights
+    split, count = len(fit.onto_light.weights), len(fit.boost)
+    pulls = moving.Pulls(
+        faces=np.concatenate([fit.onto_light.found.faces, faces]),
+        shares=np.concatenate([fit.onto_light.found.shares, shares]),
+        directions=np.zeros((count, 3)),
+        residuals=np.zeros(count),
+        weights=np.concatenate([fit.onto_light.weights, back_weights]) * fit.boost,
+    )
+    near = fit.dense.at(fit.onto_dense.found.faces, fit.onto_dense.found.shares)
+    moving.point_pulls(surface, fit.onto_light.points, normals, pulls, 0, True)
+    moving.point_pulls(surface, near, normals, pulls, split, False)
+    damping = DAMPING * moving.vertex_weights(surface, pulls, False) + 1e-12
+    before = fit.light.places.copy()
+    fit.light.places[...] += moving.fitted_moves(surface, pulls, fit.held, damping, SOLVER_ROUNDS)
+    moving.undo_turns(surface, fit.opposite, before, normals, LEAST_COSINE, LEAST_FOLD)
+    fit.onto_light.walk(fit.light)
+    fit.onto_light.search(fit.light, LOST_LATER)
+    fit.onto_dense.points[...] = fit.light.at(faces, shares)
+    fit.onto_dense.walk(fit.dense)
+    fit.onto_dense.search(fit.dense, LOST_BACK)

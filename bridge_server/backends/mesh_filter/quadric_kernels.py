@@ -1,0 +1,181 @@
+# mypy: ignore-errors
+# ruff: noqa: PLR0917 - compiled loops take no keywords
+"""Quadrics of the own edge collapse (Garland and Heckbert 1997) in loops compiled by Numba.
+
+Every function is plain Python too (``.py_func``), which the tests run beside the compiled one. Coordinates are shares
+of the bounding box's diagonal, centred, in double precision, so that sums of quadrics keep distances of 1e-8.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+PULL = 1e-5
+"""How strongly a new vertex is pulled to the middle of its edge, over the trace of its quadric: decides where the
+planes leave it free."""
+SHORT = 1e-9
+"""Cost of a squared edge length, over the area: orders the collapses of a plane, which cost nothing, by length."""
+SHELL_FACTOR = 10.0
+"""How much dearer it is to lose a piece than to move as much surface as far."""
+BORDER_WEIGHT = 50.0
+"""How heavy a border edge holds its line, over the square of its length."""
+LIVE, HEAPED, TAG = 0, 1, 2
+
+
+class Surface(NamedTuple):
+    """A mesh while it is collapsed; all arrays change in place."""
+
+    places: np.ndarray
+    quadrics: np.ndarray
+    """For each vertex the upper triangle of A, b, c and the area it stands for: x.A.x + 2 b.x + c."""
+    faces: np.ndarray
+    alive: np.ndarray
+    first: np.ndarray
+    """First corner (face * 3 + corner) at each vertex, -1 for none."""
+    onward: np.ndarray
+    """Next corner at the same vertex."""
+    border: np.ndarray
+    stamps: np.ndarray
+    """Grow with every change of a vertex."""
+    marks: np.ndarray
+    owners: np.ndarray
+    """For each vertex the one it went into; itself while it stands."""
+    counts: np.ndarray
+    """Faces alive, entries of the heap, last mark."""
+
+
+class Heap(NamedTuple):
+    """Edges by cost; an entry is stale when the stamps of its ends have changed."""
+
+    costs: np.ndarray
+    ends: np.ndarray
+    """Both vertices and the sum of their stamps."""
+
+
+@njit(cache=True)
+def link_corners(surface):
+    """Chain the corners of each vertex."""
+    for corner in range(surface.faces.size - 1, -1, -1):
+        vertex = surface.faces[corner // 3, corner % 3]
+        surface.onward[corner] = surface.first[vertex]
+        surface.first[vertex] = corner
+
+
+@njit(cache=True)
+def add_plane(quadric, nx, ny, nz, offset, weight):
+    """Add the weighted squared distance to the plane n.x + offset = 0."""
+    quadric[0] += weight * nx * nx
+    quadric[1] += weight * nx * ny
+    quadric[2] += weight * nx * nz
+    quadric[3] += weight * ny * ny
+    quadric[4] += weight * ny * nz
+    quadric[5] += weight * nz * nz
+    quadric[6] += weight * nx * offset
+    quadric[7] += weight * ny * offset
+    quadric[8] += weight * nz * offset
+    quadric[9] += weight * offset * offset
+
+
+@njit(cache=True)
+def cross_of(places, a, b, c):
+    """Twice the area vector of a triangle."""
+    ux, uy, uz = places[b, 0] - places[a, 0], places[b, 1] - places[a, 1], places[b, 2] - places[a, 2]
+    vx, vy, vz = places[c, 0] - places[a, 0], places[c, 1] - places[a, 1], places[c, 2] - places[a, 2]
+    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+
+
+@njit(cache=True)
+def gather_quadrics(surface, weights):
+    """Planes of all faces by area times weight, and planes upright on border edges; marks borders."""
+    for face in range(len(surface.faces)):
+        a, b, c = surface.faces[face]
+        nx, ny, nz = cross_of(surface.places, a, b, c)
+        length = np.sqrt(nx * nx + ny * ny + nz * nz)
+        if length <= 0.0:
+            continue
+        nx, ny, nz = nx / length, ny / length, nz / length
+        p = surface.places[a]
+        offset = -(nx * p[0] + ny * p[1] + nz * p[2])
+        area = length / 6.0
+        for corner in range(3):
+            vertex = surface.faces[face, corner]
+            add_plane(surface.quadrics[vertex], nx, ny, nz, offset, area * weights[face])
+            surface.quadrics[vertex, 10] += area
+            other = surface.faces[face, (corner + 1) % 3]
+            if faces_between(surface, vertex, other) == 1:
+                hold_border(surface, vertex, other, nx, ny, nz)
+
+
+@njit(cache=True)
+def hold_border(surface, start, end, nx, ny, nz):
+    """A plane through a border edge, upright on its face."""
+    surface.border[start] = 1
+    surface.border[end] = 1
+    p, q = surface.places[start], surface.places[end]
+    ex, ey, ez = q[0] - p[0], q[1] - p[1], q[2] - p[2]
+    ux, uy, uz = ey * nz - ez * ny, ez * nx - ex * nz, ex * ny - ey * nx
+    length = np.sqrt(ux * ux + uy * uy + uz * uz)
+    if length > 0.0:
+        ux, uy, uz = ux / length, uy / length, uz / length
+        offset = -(ux * p[0] + uy * p[1] + uz * p[2])
+        weight = BORDER_WEIGHT * length * length
+        add_plane(surface.quadrics[start], ux, uy, uz, offset, weight)
+        add_plane(surface.quadrics[end], ux, uy, uz, offset, weight)
+
+
+@njit(cache=True)
+def faces_between(surface, a, b):
+    """How many faces two vertices share."""
+    found = 0
+    corner = surface.first[a]
+    while corner >= 0:
+        face = corner // 3
+        if surface.alive[face] and (
+            surface.faces[face, 0] == b or surface.faces[face, 1] == b or surface.faces[face, 2] == b
+        ):
+            found += 1
+        corner = surface.onward[corner]
+    return found
+
+
+@njit(cache=True)
+def cost_at(q, r, x, y, z):
+    """Error of two quadrics at a place."""
+    cost = x * ((q[0] + r[0]) * x + 2.0 * ((q[1] + r[1]) * y + (q[2] + r[2]) * z + q[6] + r[6]))
+    cost += y * ((q[3] + r[3]) * y + 2.0 * ((q[4] + r[4]) * z + q[7] + r[7]))
+    return max(cost + z * ((q[5] + r[5]) * z + 2.0 * (q[8] + r[8])) + q[9] + r[9], 0.0)
+
+
+@njit(cache=True)
+def best_place(surface, u, v):
+    """Where the vertex of a collapsed edge goes, and what it costs."""
+    p, q = surface.places[u], surface.places[v]
+    s, t = surface.quadrics[u], surface.quadrics[v]
+    mx, my, mz = 0.5 * (p[0] + q[0]), 0.5 * (p[1] + q[1]), 0.5 * (p[2] + q[2])
+    a, b, c, d, e, f = s[0] + t[0], s[1] + t[1], s[2] + t[2], s[3] + t[3], s[4] + t[4], s[5] + t[5]
+    gx, gy, gz = s[6] + t[6], s[7] + t[7], s[8] + t[8]
+    # Move by the least step from the middle: (A + pull) step = -(A m + b)
+    rx = -(a * mx + b * my + c * mz + gx)
+    ry = -(b * mx + d * my + e * mz + gy)
+    rz = -(c * mx + e * my + f * mz + gz)
+    pull = PULL * (a + d + f) + 1e-300
+    a2, d2, f2 = a + pull, d + pull, f + pull
+    c00, c01, c02 = d2 * f2 - e * e, c * e - b * f2, b * e - c * d2
+    det = a2 * c00 + b * c01 + c * c02
+    x, y, z = mx, my, mz
+    if det > 0.0:
+        x += (c00 * rx + c01 * ry + c02 * rz) / det
+        y += (c01 * rx + (a2 * f2 - c * c) * ry + (b * c - a2 * e) * rz) / det
+        z += (c02 * rx + (b * c - a2 * e) * ry + (a2 * d2 - b * b) * rz) / det
+    cost = cost_at(s, t, x, y, z)
+    span = (p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2
+    return x, y, z, cost + SHORT * span * (s[10] + t[10])
+
+
+@njit(cache=True)
+def shell_cost(surface, u, v):
+    """What it costs to take a least shell away: all it stands for, moved by the length of an edge or more."""
+    area = surface.quadrics[u, 10] + surface.quadrics[v, 10]
+    p, q = surface.places[u], surface.places[v]
+    return SHELL_FACTOR * area * ((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2)

@@ -1,0 +1,113 @@
+"""The compiled loops of decimation beside the same loops in plain Python, and what they must never do."""
+
+import numpy as np
+import pytest
+
+from bridge_server.backends.compiled import compiled_loops
+from bridge_server.backends.mesh_filter.collapsing import collapsed, working_arrays
+from bridge_server.backends.mesh_filter.fitting import begun, fitted
+from bridge_server.backends.mesh_filter.sampling import Gap, Walkable
+from bridge_server.run import SilentRun
+from bridge_server.values.mesh import Mesh, is_watertight
+from bridge_server.values.mesh_topology import face_components
+from tests import shapes
+
+BALL = shapes.sphere(0.5, 2)
+
+
+def bumpy(subdivisions):
+    ball = shapes.sphere(0.5, subdivisions)
+    x, y, z = ball.positions_m.T
+    swell = 1 + 0.06 * np.sin(11 * x) * np.cos(9 * y + 1) * np.sin(10 * z)
+    return Mesh(positions_m=(ball.positions_m * swell[:, None]).astype(np.float32), faces=ball.faces)
+
+
+def test_quadrics_hold_squared_distances_to_planes():
+    """Against the formula: area times squared distance to the planes of the faces around a vertex."""
+    kernels = compiled_loops("quadric")
+    surface = working_arrays(kernels, BALL.positions_m.astype(np.float64), BALL.faces)
+    kernels.link_corners(surface)
+    kernels.gather_quadrics(surface, np.ones(len(BALL.faces)))
+    corners = BALL.positions_m.astype(np.float64)[BALL.faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(cross, axis=1)
+    place = np.array([0.1, 0.7, -0.2])
+    gaps = np.einsum("ij,ij->i", cross / length[:, None], place - corners[:, 0])
+    for vertex in (0, 40, 161):
+        around = (BALL.faces == vertex).any(axis=1)
+        meant = (length[around] / 6.0 * gaps[around] ** 2).sum()
+        q = surface.quadrics[vertex]
+        assert kernels.cost_at(q, np.zeros(11), *place) == pytest.approx(meant, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "point", [(0.2, 0.1, 0.5), (-1.0, -1.0, 0.1), (2.0, 0.1, 0.0), (0.4, 1.5, -0.3), (1.1, 1.2, 0)]
+)
+def test_the_nearest_place_on_a_triangle(point):
+    kernels = compiled_loops("walking")
+    triangle = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    steps = np.linspace(0, 1, 401)
+    v, w = (grid.reshape(-1) for grid in np.meshgrid(steps, steps))
+    inside = v + w <= 1.0
+    least = ((np.stack([v, w, 0 * v], 1)[inside] - point) ** 2).sum(axis=1).min()
+    for function in (kernels.nearest_on_face, kernels.nearest_on_face.py_func):
+        square, *shares = function(*triangle, *point)
+        assert square == pytest.approx(least, abs=5e-3)
+        assert ((np.array(shares) @ triangle - point) ** 2).sum() == pytest.approx(square, abs=1e-12)
+
+
+def test_compiled_and_plain_collapses_agree(monkeypatch):
+    """The outer loop in plain Python, over the same functions, takes the same edges."""
+    mesh = bumpy(2)
+    fast = collapsed(mesh, 60, SilentRun())
+    kernels = compiled_loops("collapse")
+    for name in ("collapse", "merge", "keeps_shape", "push_around", "fill_heap"):
+        monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
+    plain = collapsed(mesh, 60, SilentRun())
+    np.testing.assert_array_equal(fast.faces, plain.faces)
+    np.testing.assert_allclose(fast.places, plain.places, atol=1e-12)
+
+
+def test_walks_end_where_a_full_search_does():
+    mesh = bumpy(3)
+    surface = Walkable.of(mesh.positions_m.astype(np.float64), np.array(mesh.faces))
+    points = mesh.positions_m[::3].astype(np.float64) * 1.01
+    walked = Gap.of(points, surface.first_face[::3].copy(), np.ones(len(points)))
+    walked.walk(surface)
+    searched = Gap.of(points, surface.first_face[::3].copy(), np.ones(len(points)))
+    searched.found.squares[:] = np.inf
+    searched.search(surface, len(points))
+    np.testing.assert_allclose(walked.found.squares, searched.found.squares, atol=1e-12)
+
+
+def test_fitting_brings_the_surfaces_nearer_and_keeps_them_sound():
+    mesh = bumpy(5)
+    light = collapsed(mesh, 800, SilentRun())
+    before = begun(mesh, light).score
+    fit = fitted(mesh, light, SilentRun())
+    again = begun(mesh, type(light)(light.unit.of(fit.positions_m), fit.faces, light.owners, light.unit))
+    assert again.score < 0.6 * before
+    assert is_watertight(fit)
+    assert len(fit.faces) == 800
+
+
+def test_flat_sides_collapse_first_and_corners_stay():
+    steps = np.linspace(-0.5, 0.5, 9).astype(np.float32)
+    side = np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
+    index = np.arange(81).reshape(9, 9)
+    a, b, c, d = (part.reshape(-1) for part in (index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]))
+    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]).astype(np.int32)
+    flat = Mesh(positions_m=np.concatenate([side, 0 * side[:, :1]], axis=1), faces=faces)
+    light = collapsed(flat, 2, SilentRun()).mesh()
+    assert len(light.faces) == 2
+    np.testing.assert_allclose(np.sort(light.positions_m, axis=0)[[0, -1]], [[-0.5, -0.5, 0], [0.5, 0.5, 0]], atol=1e-4)
+
+
+def test_small_pieces_go_when_the_count_cannot_hold_them():
+    crumbs = [shapes.sphere(0.004, 1, (0.9 + 0.02 * i, 0.0, 0.0)) for i in range(20)]
+    mesh = shapes.merged(shapes.sphere(0.5, 4), *crumbs)
+    light = collapsed(mesh, 60, SilentRun())
+    assert 58 <= len(light.faces) <= 60
+    assert len(np.unique(face_components(light.faces))) < 15
+    assert (light.owners < 0).any()
+    assert len(fitted(mesh, light, SilentRun()).faces) == len(light.faces)
