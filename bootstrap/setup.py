@@ -60,13 +60,16 @@ def fetch_weights(environment: Environment) -> None:
 
 
 def compile_kernels(environment: Environment) -> None:
-    """Compile the ray casting kernels, so that the first job need not wait for it; where it fails, that job does it."""
-    say("compiling ray casting kernels")
-    command = [str(environment.python), "-P", "-m", "bridge_server.backends.raycaster.warp"]
-    done = subprocess.run(command, cwd=environment.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        say(f"the kernels could not be compiled ({lines[-1]}); the first job tries again")
+    """Compile the kernels that cast rays and pack, so that the first job need not; where it fails, that job does it."""
+    say("compiling the kernels that cast rays and pack charts")
+    for module in ("bridge_server.backends.raycaster.warp", "bridge_server.backends.unwrapper.bitmap_packing"):
+        command = [str(environment.python), "-P", "-m", module]
+        done = subprocess.run(
+            command, cwd=environment.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+        )
+        if done.returncode != 0:
+            lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+            say(f"the kernels could not be compiled ({lines[-1]}); the first job tries again")
 
 
 def hand_over(environment: Environment, arguments: list[str]) -> int:

@@ -44,7 +44,10 @@ HEAVY_MODULES = (
     "warp",
     "xatlas",
 )
-KERNEL_FILES = ("bridge_server/backends/raycaster/warp_kernels.py",)
+KERNEL_FILES = (
+    "bridge_server/backends/raycaster/warp_kernels.py",
+    "bridge_server/backends/unwrapper/bitmap_kernels.py",
+)
 """Kernels are decorated functions, so this module needs Warp to exist; it is itself imported when used."""
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 LONGEST_FILE = 400

@@ -20,6 +20,12 @@ class UnwrapSettings:
     texels_per_m: float
     """Wanted texel density; 0 lets the packer fill the square."""
     time_limit_s: float
+    hard_edge_angle_deg: float = 60.0
+    """Edges that turn by more than this are left to be seams where the unwrapper can choose."""
+    most_stretch: float = 1.03
+    """How far a chart's stretch (L2, 1 is none) may go for the sake of fewer charts."""
+    most_charts: int = 0
+    """Wanted count at most; stretch may go further for it. 0 leaves the count to the stretch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,7 @@ class Unwrapper(Protocol):
 UNWRAPPERS: BackendKind[Unwrapper] = BackendKind(
     name="unwrapper",
     table={
+        "isometric": "bridge_server.backends.unwrapper.isometric:IsometricUnwrapper",
         "xatlas": "bridge_server.backends.unwrapper.xatlas:XatlasUnwrapper",
         "planar": "bridge_server.backends.unwrapper.planar:PlanarUnwrapper",
     },
