@@ -1,6 +1,6 @@
 """Unwrap: from the low poly to a mesh that maps can be baked to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -22,6 +22,8 @@ from bridge_server.values.texel_grid import overlap_count
 SMALLEST_MIP_PX = 128
 """Down to this size of the mip chain no texel touches two charts."""
 FALLBACK, OWN = "planar", "own"
+LIGHTMAP_GAP_PX = 2
+"""So that light, which is filtered over two texels, does not reach over to the next chart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,9 @@ class Unwrap(Stage):
     keep_uvs: KeepUvs = KeepUvs.AUTO
     """``auto`` keeps the input's own coordinates where its triangles are kept and the coordinates are good, ``always``
     wherever they can be baked to, ``never`` makes new ones."""
+    lightmap_px: Annotated[int, Range(0, 4096)] = 0
+    """Packs the charts a second time, for a light map of this size (UV channel 1 in Unreal); 0 makes none. Light that
+    is baked needs it; Lumen and Nanite do not."""
     time_limit_s: Annotated[float, Range(1, 3600)] = 180.0
     """After this the box projection takes over."""
 
@@ -83,6 +88,8 @@ class Unwrap(Stage):
         count = int(np.unique(atlas.charts).size)
         if self.most_charts and count > self.most_charts:
             notices.append(_more_charts(self.most_charts, count))
+        lightmap, more = self._lightmap(unwrapper, mesh, atlas, settings, PartialRun(run, 0.88, 0.9))
+        notices += more
         run.checkpoint(0.9, "tangent frames")
         frames = _framed(mesh, atlas, self.hard_edge_angle_deg)
         return UnwrappedMesh(
@@ -101,7 +108,31 @@ class Unwrap(Stage):
             packing_efficiency=figures.packing_efficiency,
             stretch=figures.stretch,
             method=atlas.method,
+            lightmap_uvs=None if lightmap is None else lightmap[frames.corners],
+            lightmap_px=0 if lightmap is None else self.lightmap_px,
         )
+
+    def _lightmap(
+        self, unwrapper: Unwrapper, mesh: Mesh, atlas: Atlas, settings: UnwrapSettings, run: Run
+    ) -> tuple[Float32[np.ndarray, "corners 2"] | None, list[Notice]]:
+        """The second set of coordinates, or None and a notice where the charts do not fit so small a map."""
+        if not self.lightmap_px:
+            return None, []
+        smaller = replace(settings, resolution_px=self.lightmap_px, padding_px=LIGHTMAP_GAP_PX, texels_per_m=0.0)
+        try:
+            uvs = unwrapper.repack(mesh, atlas, smaller, run)
+            shared = overlap_count(uvs, atlas.faces, self.lightmap_px)
+            cause = f"{shared} texels lay under more than one face" if shared else ""
+        except StageFailed as error:
+            cause = error.message.rstrip(".")
+        if not cause:
+            return uvs, []
+        notice = Notice(
+            code="no_lightmap_uvs",
+            message=f"There are no coordinates for a light map of {self.lightmap_px} px: {cause}.",
+            remedy="Raise unwrap.lightmap_px, or set it to 0 and let Unreal make light map UVs.",
+        )
+        return None, [notice]
 
     def _kept(self, mesh: Mesh, high_poly: HighPoly | None) -> tuple[Atlas | None, list[Notice]]:
         """The input's own coordinates where they are to be kept, and what is to be told of them."""
@@ -128,6 +159,8 @@ class _Frames:
     """Vertices as they will be exported."""
 
     points: Int32[np.ndarray, "vertices"]
+    corners: Int32[np.ndarray, "vertices"]
+    """The vertex of the atlas that each was split from."""
     normals: Float32[np.ndarray, "vertices 3"]
     tangents: Float32[np.ndarray, "vertices 4"]
     uvs: Float32[np.ndarray, "vertices 2"]
@@ -193,6 +226,7 @@ def _framed(mesh: Mesh, atlas: Atlas, hard_edge_angle_deg: float) -> _Frames:
     split = split_by_tangent(faces, tangents)
     return _Frames(
         points=points[split.vertices].astype(np.int32),
+        corners=vertices[split.vertices].astype(np.int32),
         normals=normals[split.vertices],
         tangents=split.tangents,
         uvs=uvs[split.vertices],

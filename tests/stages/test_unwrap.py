@@ -134,7 +134,7 @@ def textured(mesh: Mesh, uvs: np.ndarray) -> HighPoly:
 
 
 def kept(mesh: Mesh, uvs: np.ndarray, keep: KeepUvs, low: Mesh | None = None) -> UnwrappedMesh:
-    stage = Unwrap(resolution_px=128, keep_uvs=keep)
+    stage = Unwrap(resolution_px=512, keep_uvs=keep)
     return stage(SilentRun(), UNWRAPPERS.load("planar"), low_poly=low_poly(low or mesh), high_poly=textured(mesh, uvs))
 
 
@@ -157,8 +157,8 @@ def test_good_coordinates_of_the_input_are_kept_and_told() -> None:
 @pytest.mark.parametrize(
     ("spoil", "told", "always"),
     [
-        (lambda uvs: uvs * 0.3, "cover only", "own"),
-        (lambda uvs: uvs * np.float32([1.0, 0.1]), "cover only", "own"),
+        (lambda uvs: uvs * 0.45, "cover only", "own"),
+        (lambda uvs: uvs * np.float32([1.0, 0.25]), "cover only", "own"),
         (lambda uvs: uvs * 2.0, "outside the unit square", "planar"),
         (lambda uvs: np.where(uvs > 0.9, np.nan, uvs), "finite", "planar"),
         (lambda uvs: np.tile(uvs[:8], (6, 1, 1)), "under more than one", "planar"),

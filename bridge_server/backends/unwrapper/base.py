@@ -52,6 +52,9 @@ class Unwrapper(Protocol):
     def unwrap(self, mesh: Mesh, settings: UnwrapSettings, run: Run) -> Atlas:
         """No overlap, every face in a chart. Raises ``StageFailed`` where the mesh cannot be unwrapped."""
 
+    def repack(self, mesh: Mesh, atlas: Atlas, settings: UnwrapSettings, run: Run) -> Float32[np.ndarray, "corners 2"]:
+        """The same charts packed anew, for another size or gap. Raises ``StageFailed`` where they do not fit."""
+
 
 UNWRAPPERS: BackendKind[Unwrapper] = BackendKind(
     name="unwrapper",

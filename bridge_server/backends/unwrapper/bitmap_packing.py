@@ -9,12 +9,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Complex128, Float64, Int32, Int64
+from jaxtyping import Bool, Complex128, Float32, Float64, Int32, Int64
 
-from bridge_server.backends.unwrapper.base import UnwrapSettings
+from bridge_server.backends.unwrapper.base import Atlas, UnwrapSettings
 from bridge_server.errors import StageFailed
 from bridge_server.home import cache_home
 from bridge_server.run import Run
+from bridge_server.values.half_edges import opposite_half_edges
+from bridge_server.values.mesh import Mesh, face_cross_products
 
 MOST_CELLS = 512
 """Cells along an edge of the square, at most; a cell is a whole number of texels."""
@@ -107,6 +109,19 @@ def packed(
     full = settings.resolution_px / packer.area_m2**0.5
     limit = min(full, settings.texels_per_m or full)
     return _densest(packer, min(full * FIRST_SHARE**0.5, limit), limit, orders, run)
+
+
+def repacked(mesh: Mesh, atlas: Atlas, settings: UnwrapSettings, run: Run) -> Float32[np.ndarray, "corners 2"]:
+    """Texture coordinates of charts that are packed anew, as large beside each other as they are in the atlas."""
+    corners = atlas.uvs.astype(np.float64)[atlas.faces] @ np.array([1.0, 1j])
+    flat = np.abs(np.imag(np.conj(corners[:, 1] - corners[:, 0]) * (corners[:, 2] - corners[:, 0]))).sum()
+    corners *= np.sqrt(np.linalg.norm(face_cross_products(mesh), axis=1).sum() / max(float(flat), 1e-300))
+    charts = np.unique(atlas.charts, return_inverse=True)[1].reshape(-1)
+    rim = opposite_half_edges(atlas.faces) < 0
+    places = packed(corners, charts, rim, settings, run)
+    uvs = np.zeros(atlas.uvs.shape, np.float32)
+    uvs[atlas.faces.reshape(-1)] = places.reshape(-1, 2) / settings.resolution_px
+    return uvs
 
 
 def _densest(packer: "Packer", start: float, limit: float, orders: int, run: Run) -> Float64[np.ndarray, "faces 3 2"]:
@@ -256,7 +271,7 @@ class Packer:
         chosen = placed[:, 0]
         turned = self.places * (self.turns[pictures.turn[chosen]] * scale)[self.charts][:, None]
         xy = np.stack([turned.real, turned.imag], axis=2) - pictures.low[chosen][self.charts][:, None, :]
-        xy = (xy + placed[self.charts][:, None, 1:] + self.grid.gap_cells / 2.0) * self.grid.cell_px
+        xy = (xy + placed[self.charts][:, None, 1:] + self.grid.gap_cells // 2) * self.grid.cell_px
         result = np.empty_like(xy)
         result[self.faces] = xy
         return result

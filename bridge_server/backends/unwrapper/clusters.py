@@ -21,6 +21,8 @@ MOST_WEIGHT = 4.0
 FITTING_COSINE = 0.3
 """A face goes over only to a cluster whose mean normal is within about 70 degrees of its own."""
 HALVINGS = 8
+SQUARE = 0.6
+"""A cluster that covers so much of the square over its length is left whole, long or not."""
 
 
 def smoothed_normals(
@@ -147,21 +149,19 @@ def halved(
     areas_m2: Float64[np.ndarray, "faces"],
     extent_m: float,
 ) -> Int64[np.ndarray, "faces"]:
-    """Clusters longer than the extent are cut across in the middle, until none is."""
+    """Clusters longer than the extent are cut across in the middle of their surface, until none is."""
     for _ in range(HALVINGS):
         count = int(labels.max()) + 1
         area = np.maximum(np.bincount(labels, areas_m2, count), 1e-300)
         center = np.stack([np.bincount(labels, areas_m2 * middles_m[:, i], count) / area for i in range(3)], axis=1)
         away = middles_m - center[labels]
         moments = [np.bincount(labels, areas_m2 * away[:, i] * away[:, j], count) for i in range(3) for j in range(3)]
-        axis = np.linalg.eigh(np.stack(moments, axis=1).reshape(count, 3, 3))[1][:, :, 2]
-        along = np.einsum("fi,fi->f", away, axis[labels])
-        low, high = np.full(count, np.inf), np.full(count, -np.inf)
-        np.minimum.at(low, labels, along)
-        np.maximum.at(high, labels, along)
-        long = high - low > extent_m
+        spread, axes = np.linalg.eigh(np.stack(moments, axis=1).reshape(count, 3, 3))
+        along = np.einsum("fi,fi->f", away, axes[:, :, 2][labels])
+        length = np.sqrt(12.0 * np.maximum(spread[:, 2], 0.0) / area)  # exact for a strip of even width
+        long = (length > extent_m) & (area < SQUARE * length**2)
         if not long.any():
             break
-        far = long[labels] & (along > (low + high)[labels] / 2.0)
+        far = long[labels] & (along > 0.0)
         labels = np.unique(labels * 2 + far, return_inverse=True)[1].reshape(-1)
     return labels

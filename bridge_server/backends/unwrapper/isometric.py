@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
-from jaxtyping import Bool, Complex128, Float64, Int64
+from jaxtyping import Bool, Complex128, Float32, Float64, Int64
 
 from bridge_server.backends.table import Availability
 from bridge_server.backends.unwrapper.base import Atlas, UnwrapSettings
-from bridge_server.backends.unwrapper.bitmap_packing import packed
+from bridge_server.backends.unwrapper.bitmap_packing import packed, repacked
 from bridge_server.backends.unwrapper.chart_state import (
     Charts,
     Surface,
@@ -95,6 +95,10 @@ class IsometricUnwrapper:
                 break
             charts = _cut_off(surface, charts, lost)
         return atlas
+
+    def repack(self, mesh: Mesh, atlas: Atlas, settings: UnwrapSettings, run: Run) -> Float32[np.ndarray, "corners 2"]:
+        """By true outlines."""
+        return repacked(mesh, atlas, settings, run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ LEAST_SINGULAR, MOST_SINGULAR = 0.3, 3.0
 """No face may shrink or grow by more than this, in any direction."""
 OVERLAP_CELLS = 400
 """Cells along an edge of a square as large as the surface; overlap is looked for at this resolution."""
+COMPACT = 0.6
+"""A chart that covers so much of the square over its longest side may be as long as it is."""
+RECTANGLES = 6
 APART = 4.0
 """Places on the outline are far apart where the surface has so many gaps between them."""
 MOST_SAMPLES = 512
@@ -64,7 +67,9 @@ def within(unions: Unions, limits: Limits) -> Bool[np.ndarray, "unions"]:
     energy = np.bincount(groups, area * energies(laid.large, laid.small), count) / chart_area
     good = (energy <= limits.energy) & (np.bincount(groups, distorted(laid), count) == 0)
     sides = bounding_rectangles(laid.corners, area, groups, count)
-    good &= (sides.max(axis=1) <= limits.extent_m) & (chart_area >= limits.fill * sides.prod(axis=1))
+    longest = np.maximum(sides.max(axis=1), 1e-300)
+    good &= (longest <= limits.extent_m) | (chart_area >= COMPACT * longest**2)
+    good &= chart_area >= limits.fill * sides.prod(axis=1)
     coarse_m = max(unions.surface.area_m2**0.5 / OVERLAP_CELLS, limits.texel_m)
     good[groups[overlapping(unions, coarse_m, limits.texel_m)]] = False
     return good & ~_crowded(unions, limits.gap_m)
@@ -102,7 +107,7 @@ def bounding_rectangles(
     groups: Int64[np.ndarray, "faces"],
     count: int,
 ) -> Float64[np.ndarray, "charts 2"]:
-    """Sides of a rectangle round each chart, along its principal axes."""
+    """Sides of the smallest of some rectangles round each chart, one of them along its principal axes."""
     middle = laid.mean(axis=1)
     weight = np.maximum(np.bincount(groups, area, count), 1e-300)
     total = np.bincount(groups, area * middle.real, count) + 1j * np.bincount(groups, area * middle.imag, count)
@@ -110,14 +115,23 @@ def bounding_rectangles(
     square = (away**2).mean(axis=1) * area
     axis = np.sqrt(np.bincount(groups, square.real, count) + 1j * np.bincount(groups, square.imag, count))
     axis = np.where(np.abs(axis) > 0, axis / np.maximum(np.abs(axis), 1e-300), 1.0)
-    turned = away * np.conj(axis)[groups][:, None]
-    sides = np.zeros((count, 2))
-    for column, values in enumerate((turned.real, turned.imag)):
-        low, high = np.full(count, np.inf), np.full(count, -np.inf)
-        np.minimum.at(low, groups, values.min(axis=1))
-        np.maximum.at(high, groups, values.max(axis=1))
-        sides[:, column] = np.where(np.isfinite(low), high - low, 0.0)
+    best, sides = np.full(count, np.inf), np.zeros((count, 2))
+    for turn in np.exp(-0.5j * np.pi * np.arange(RECTANGLES) / RECTANGLES):
+        turned = away * (np.conj(axis) * turn)[groups][:, None]
+        trial = np.stack([_ranges(part, groups, count) for part in (turned.real, turned.imag)], axis=1)
+        better = trial.prod(axis=1) < best * (1.0 - 1e-9)
+        best, sides = np.where(better, trial.prod(axis=1), best), np.where(better[:, None], trial, sides)
     return sides
+
+
+def _ranges(
+    values: Float64[np.ndarray, "faces 3"], groups: Int64[np.ndarray, "faces"], count: int
+) -> Float64[np.ndarray, "charts"]:
+    """Greatest less least value of each group; 0 where it has no face."""
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(low, groups, values.min(axis=1))
+    np.maximum.at(high, groups, values.max(axis=1))
+    return np.where(np.isfinite(low), high - low, 0.0)
 
 
 def chart_cells(

@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 import numpy as np
-from jaxtyping import Float64, Int32
+from jaxtyping import Float32, Float64, Int32
 
 from bridge_server.backends.isolation import call_isolated
 from bridge_server.backends.table import Availability
 from bridge_server.backends.unwrapper.base import Atlas, UnwrapSettings
-from bridge_server.backends.unwrapper.bitmap_packing import packed
+from bridge_server.backends.unwrapper.bitmap_packing import packed, repacked
 from bridge_server.backends.unwrapper.chart_state import same_label
 from bridge_server.backends.unwrapper.folds import connected_charts, folded_faces, split_vertices
 from bridge_server.errors import StageFailed
@@ -58,6 +58,10 @@ class XatlasUnwrapper:
             note="cutting charts",
         )
         return _laid_out(mesh, cut, settings, run)
+
+    def repack(self, mesh: Mesh, atlas: Atlas, settings: UnwrapSettings, run: Run) -> Float32[np.ndarray, "corners 2"]:
+        """By true outlines."""
+        return repacked(mesh, atlas, settings, run)
 
 
 @dataclass(frozen=True, slots=True)
