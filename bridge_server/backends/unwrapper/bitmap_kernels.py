@@ -13,6 +13,8 @@ wp.set_module_options({"enable_backward": False})
 
 SLACK = wp.constant(wp.float64(0.02))
 """Cells by which a triangle counts as wider than it is, so that rounding of coordinates takes nothing away."""
+PROBES = wp.constant(6)
+"""Rows of a picture that are tested before all others."""
 
 
 @wp.func
@@ -162,12 +164,10 @@ def list_runs(
 
 
 @wp.func
-def room_for(
+def room_in_row(
     y: int,
     word: int,
-    picture: int,
-    height: int,
-    rows: wp.array(dtype=wp.int32),
+    picture_row: int,
     firsts: wp.array(dtype=wp.int32),
     runs: wp.array2d(dtype=wp.int32),
     stride: int,
@@ -175,23 +175,46 @@ def room_for(
     square: wp.array(dtype=wp.uint64),
     wanted: wp.uint64,
 ):
-    """Of the 64 columns from ``word`` on and ``wanted``, those where a picture may lie with its top in row ``y``."""
+    """Of the 64 columns from ``word`` on and ``wanted``, those where a row of a picture may lie in row ``y``."""
     room = wanted
-    row = height // 2
-    for _ in range(height):
-        base = (y + row) * stride
-        for at in range(firsts[rows[picture] + row], firsts[rows[picture] + row + 1]):
-            start = runs[at, 0] + word * 64
-            layer = runs[at, 2] * plane + base
-            room = room & ~shifted(square, layer, start)
-            rest = runs[at, 1] - (1 << runs[at, 2])
-            if rest > 0:
-                room = room & ~shifted(square, layer, start + rest)
+    for at in range(firsts[picture_row], firsts[picture_row + 1]):
+        start = runs[at, 0] + word * 64
+        layer = runs[at, 2] * plane + y * stride
+        room = room & ~shifted(square, layer, start)
+        rest = runs[at, 1] - (1 << runs[at, 2])
+        if rest > 0:
+            room = room & ~shifted(square, layer, start + rest)
+    return room
+
+
+@wp.func
+def room_for(
+    y: int,
+    word: int,
+    first_row: int,
+    height: int,
+    firsts: wp.array(dtype=wp.int32),
+    runs: wp.array2d(dtype=wp.int32),
+    stride: int,
+    plane: int,
+    square: wp.array(dtype=wp.uint64),
+    wanted: wp.uint64,
+):
+    """Of the 64 columns from ``word`` on and ``wanted``, those where a picture may lie with its top in row ``y``.
+
+    Some rows spread over the picture are asked first: they find nearly every obstacle.
+    """
+    room = wanted
+    for probe in range(PROBES):
+        row = (2 * probe + 1) * height // (2 * PROBES)
+        room = room_in_row(y + row, word, first_row + row, firsts, runs, stride, plane, square, room)
         if room == wp.uint64(0):
             break
-        row += 1
-        if row >= height:
-            row -= height
+    if room != wp.uint64(0):
+        for row in range(height):
+            room = room_in_row(y + row, word, first_row + row, firsts, runs, stride, plane, square, room)
+            if room == wp.uint64(0):
+                break
     return room
 
 
@@ -271,7 +294,7 @@ def place_all(
             while free > 0 and y + height <= size and 2 * y + tall * height < best_cost:
                 for word in range((free + 63) // 64):
                     wanted = ~bits_from(wp.min(free - word * 64, 64))
-                    room = room_for(y, word, picture, height, rows, firsts, runs, stride, plane, square, wanted)
+                    room = room_for(y, word, rows[picture], height, firsts, runs, stride, plane, square, wanted)
                     if room != wp.uint64(0) and 2 * y + tall * height < best_cost:
                         best_cost = 2 * y + tall * height
                         best = wp.vec3i(picture, word * 64 + lowest_bit(room), y)

@@ -152,11 +152,15 @@ def chart_cells(
 
 def folded(cells: CoveredCells, rank: Float64[np.ndarray, "faces"], count: int) -> Bool[np.ndarray, "faces"]:
     """Faces that share a cell with another one of higher rank."""
-    order = np.lexsort((cells.faces, rank[cells.faces], cells.index))
-    index = cells.index[order]
-    beaten = np.concatenate([index[1:] == index[:-1], np.zeros(min(len(index), 1), np.bool_)])
+    ordered = np.sort(cells.index)
+    shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     result = np.zeros(count, np.bool_)
-    result[cells.faces[order][beaten]] = True
+    if len(shared):
+        there = np.flatnonzero(shared[np.minimum(np.searchsorted(shared, cells.index), len(shared) - 1)] == cells.index)
+        index, faces = cells.index[there], cells.faces[there]
+        order = np.lexsort((faces, rank[faces], index))
+        beaten = index[order][1:] == index[order][:-1]
+        result[faces[order][:-1][beaten]] = True
     return result
 
 
