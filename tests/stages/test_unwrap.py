@@ -10,10 +10,12 @@ from bridge_server.backends.unwrapper import xatlas
 from bridge_server.backends.unwrapper.base import UNWRAPPERS, Atlas, UnwrapSettings
 from bridge_server.errors import Cancelled, StageFailed
 from bridge_server.run import CallbackRun, Run, SilentRun
+from bridge_server.stages.lods import simplified
 from bridge_server.stages.stage import declaration_of
 from bridge_server.stages.tangent_frames import mikktspace_tangents
 from bridge_server.stages.unwrap import Unwrap
 from bridge_server.stages.unwrap_kept import KeepUvs
+from bridge_server.stages.unwrap_measures import least_gap_px
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, UnwrappedMesh, is_watertight, vertex_normals
 from bridge_server.values.surface_texture import MaterialTextures, TextureField
 from bridge_server.values.texel_grid import gathered, overlap_count, touched_texels
@@ -119,6 +121,26 @@ def test_a_chart_count_that_cannot_be_met_is_told() -> None:
     result = unwrapped(four, "isometric", resolution_px=256, most_charts=2)
     assert [notice.code for notice in result.notices] == ["chart_count_exceeded"]
     assert len(np.unique(result.charts)) >= 4
+
+
+@pytest.mark.parametrize("backend", ["planar", "isometric"])
+def test_a_second_set_for_light_maps_goes_down_the_levels(backend: str) -> None:
+    result = unwrapped(torus(rows=24, columns=12), backend, resolution_px=512, lightmap_px=128)
+    assert result.lightmap_uvs is not None
+    assert result.lightmap_px == 128
+    assert overlap_count(result.lightmap_uvs, result.faces, 128) == 0
+    assert least_gap_px(result.lightmap_uvs, result.faces, result.charts, 128) >= 2
+    level = simplified(result, 200, SilentRun())
+    assert level.lightmap_uvs is not None
+    assert {*map(tuple, level.lightmap_uvs.tolist())} <= {*map(tuple, result.lightmap_uvs.tolist())}
+    assert unwrapped(box()).lightmap_uvs is None
+
+
+def test_a_light_map_that_is_too_small_is_told() -> None:
+    many = merged(*(sphere(0.2, 0, (float(i % 16), float(i // 16), 0.0)) for i in range(200)))
+    result = unwrapped(many, "isometric", resolution_px=1024, lightmap_px=32)
+    assert result.lightmap_uvs is None
+    assert [notice.code for notice in result.notices] == ["no_lightmap_uvs"]
 
 
 def textured(mesh: Mesh, uvs: np.ndarray) -> HighPoly:
