@@ -138,8 +138,12 @@ def list_runs(
     bitmap: wp.array(dtype=wp.uint64),
     firsts: wp.array(dtype=wp.int32),
     runs: wp.array2d(dtype=wp.int32),
+    widest: wp.array2d(dtype=wp.int32),
 ):
-    """Start, length and level (the greatest k with 2^k no longer) of every run; one call a picture."""
+    """Start, length and level (the greatest k with 2^k no longer) of every run; one call a picture.
+
+    ``widest`` gets the row and the length of the longest run of the picture.
+    """
     picture = wp.tid()
     for row in range(heights[picture]):
         base = starts[picture] + row * words[picture]
@@ -161,6 +165,9 @@ def list_runs(
             while (2 << level) <= runs[at, 1]:
                 level += 1
             runs[at, 2] = level
+            if runs[at, 1] > widest[picture, 1]:
+                widest[picture, 0] = row
+                widest[picture, 1] = runs[at, 1]
 
 
 @wp.func
@@ -230,6 +237,20 @@ def lowest_bit(value: wp.uint64):
 
 
 @wp.func
+def longest_gap(base: int, size: int, square: wp.array(dtype=wp.uint64)):
+    """Cells in the longest free run of a row."""
+    longest = int(0)
+    now = int(0)
+    for bit in range(size):
+        if ((square[base + bit // 64] >> wp.uint64(bit % 64)) & wp.uint64(1)) == wp.uint64(0):
+            now += 1
+            longest = wp.max(longest, now)
+        else:
+            now = 0
+    return longest
+
+
+@wp.func
 def take(
     x: int,
     y: int,
@@ -271,15 +292,18 @@ def place_all(
     rows: wp.array(dtype=wp.int32),
     firsts: wp.array(dtype=wp.int32),
     runs: wp.array2d(dtype=wp.int32),
+    widest: wp.array2d(dtype=wp.int32),
     size: int,
     stride: int,
     levels: int,
     tall: int,
     square: wp.array(dtype=wp.uint64),
+    gaps: wp.array(dtype=wp.int32),
     result: wp.array2d(dtype=wp.int32),
 ):
     """Put chart after chart where ``2 y + tall * height`` is least; stop at the first that does not fit.
 
+    ``gaps`` holds the longest free run of every row, so that rows without room are passed over at once.
     ``result`` gets picture, column and row of each chart; picture -1 where it was not placed.
     """
     plane = stride * size
@@ -292,12 +316,13 @@ def place_all(
             free = size - widths[picture] + 1
             y = int(0)
             while free > 0 and y + height <= size and 2 * y + tall * height < best_cost:
-                for word in range((free + 63) // 64):
-                    wanted = ~bits_from(wp.min(free - word * 64, 64))
-                    room = room_for(y, word, rows[picture], height, firsts, runs, stride, plane, square, wanted)
-                    if room != wp.uint64(0) and 2 * y + tall * height < best_cost:
-                        best_cost = 2 * y + tall * height
-                        best = wp.vec3i(picture, word * 64 + lowest_bit(room), y)
+                if gaps[y + widest[picture, 0]] >= widest[picture, 1]:
+                    for word in range((free + 63) // 64):
+                        wanted = ~bits_from(wp.min(free - word * 64, 64))
+                        room = room_for(y, word, rows[picture], height, firsts, runs, stride, plane, square, wanted)
+                        if room != wp.uint64(0) and 2 * y + tall * height < best_cost:
+                            best_cost = 2 * y + tall * height
+                            best = wp.vec3i(picture, word * 64 + lowest_bit(room), y)
                 y += 1
         result[chart, 0] = best[0]
         result[chart, 1] = best[1]
@@ -305,3 +330,5 @@ def place_all(
         if best[0] < 0:
             break
         take(best[1], best[2], best[0], heights[best[0]], rows, firsts, runs, stride, plane, levels, square)
+        for row in range(best[2], best[2] + heights[best[0]]):
+            gaps[row] = longest_gap(row * stride, size, square)

@@ -101,6 +101,8 @@ def packed(
     ``rim`` tells the edges that are outline. Raises ``StageFailed`` where no density fits.
     """
     packer = Packer(corners, charts, rim, grid_of(settings.resolution_px, settings.padding_px))
+    if packer.count * (packer.grid.gap_cells + 1) ** 2 > packer.grid.cells**2:
+        raise _too_many(packer.count)
     orders = ORDERS if packer.count <= MANY_CHARTS else FEW_ORDERS
     if settings.texels_per_m:
         places = packer.attempt(settings.texels_per_m, orders)
@@ -131,11 +133,7 @@ def _densest(packer: "Packer", start: float, limit: float, orders: int, run: Run
     while best is None:
         run.checkpoint(0.2, "packing charts")
         if density < limit * 1e-3:
-            raise StageFailed(
-                f"{packer.count} charts do not fit into the atlas with the gap that is asked for.",
-                subject="packing",
-                remedy="Raise unwrap.resolution_px or lower unwrap.padding_px.",
-            )
+            raise _too_many(packer.count)
         high, density = density, density / STEP if density > start / 2.0 else density / 2.0
         best = packer.attempt(density, orders)
     low = density
@@ -158,6 +156,14 @@ def _densest(packer: "Packer", start: float, limit: float, orders: int, run: Run
         else:
             low, best = middle, trial
     return best
+
+
+def _too_many(charts: int) -> StageFailed:
+    return StageFailed(
+        f"{charts} charts do not fit into the atlas with the gap that is asked for.",
+        subject="packing",
+        remedy="Raise unwrap.resolution_px or lower unwrap.padding_px.",
+    )
 
 
 def best_angles(
@@ -295,7 +301,7 @@ class Packer:
         wp.launch(kernels.count_runs, dim=len(box), inputs=[*whole, bits, _sent(wp, counts)], device="cpu")
         firsts = np.concatenate([[0], np.cumsum(counts)])
         runs = np.zeros((int(firsts[-1]) + 1, 3), np.int32)
-        sent = [_sent(wp, firsts), _sent(wp, runs)]
+        sent = [_sent(wp, firsts), _sent(wp, runs), _sent(wp, np.zeros((len(box), 2), np.int32))]
         wp.launch(kernels.list_runs, dim=len(box), inputs=[*whole, bits, *sent], device="cpu")
         sums = np.concatenate([[0], np.cumsum(runs[:-1, 1])])
         sums = sums[firsts[rows]]
@@ -312,7 +318,9 @@ class Packer:
         stride = size // 64 * 2 + 4
         square = np.zeros(LEVELS * size * stride, np.uint64)
         result = np.full((self.count, 3), -1, np.int32)
-        inputs = [_sent(wp, order), *drawn.arrays, size, stride, LEVELS, tall, _sent(wp, square), _sent(wp, result)]
+        gaps = np.full(size, size, np.int32)
+        inputs = [_sent(wp, order), *drawn.arrays, size, stride, LEVELS, tall]
+        inputs += [_sent(wp, part) for part in (square, gaps, result)]
         wp.launch(self.kernels.place_all, dim=1, inputs=inputs, device="cpu")
         return result if (result[:, 0] >= 0).all() else None
 
