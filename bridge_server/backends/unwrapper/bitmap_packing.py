@@ -220,7 +220,8 @@ class Packer:
 
     def _bounds(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         xy = np.stack([places.real, places.imag], axis=2)
-        low, high = xy.min(axis=1), xy.max(axis=1)
+        one, two, three = xy[:, 0], xy[:, 1], xy[:, 2]
+        low, high = np.minimum(np.minimum(one, two), three), np.maximum(np.maximum(one, two), three)
         return (
             np.minimum.reduceat(low, self.starts[:-1], axis=0),
             np.maximum.reduceat(high, self.starts[:-1], axis=0),

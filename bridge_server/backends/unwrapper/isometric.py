@@ -41,6 +41,8 @@ EXTENT, FILL = 0.7, 0.5
 """No chart is longer than this share of the square's edge, or covers less than this share of its rectangle."""
 FIRST_ROUNDS, LAST_ROUNDS = 6, 12
 """Rounds of flattening before charts grow together, and after."""
+TRIAL_PX = 1024
+"""While charts grow, overlap is looked for as if the map had no more texels than this; in the end as fine as it has."""
 FINER = 2.0
 """Overlap at outlines is looked for in cells so much smaller than a texel."""
 CRUMB = 1e-3
@@ -84,7 +86,8 @@ class IsometricUnwrapper:
         charts = _mended(surface, _grown(surface, settings, limits, PartialRun(run, 0.05, 0.5)), limits.texel_m)
         crumb_m2 = CRUMB * surface.area_m2
         charts = grown_together(surface, charts, limits, PartialRun(run, 0.5, 0.6), crumb_m2)
-        charts = _mended(surface, charts, limits.texel_m)
+        finest = min(limits.texel_m, limits.texel_m * FINER * TRIAL_PX / settings.resolution_px)
+        charts = _mended(surface, charts, finest)
         for attempt in range(MENDING_ROUNDS):
             share = PartialRun(run, 0.6 + 0.1 * attempt, 0.7 + 0.1 * attempt)
             labels = np.unique(charts.labels, return_inverse=True)[1].reshape(-1)
@@ -124,7 +127,7 @@ def _limits(surface: Surface, settings: UnwrapSettings) -> Limits:
         extent_m=EXTENT * side_m,
         fill=FILL,
         gap_m=side_m * max(settings.padding_px, 1) / settings.resolution_px,
-        texel_m=side_m / settings.resolution_px / FINER,
+        texel_m=side_m / min(settings.resolution_px, TRIAL_PX) / FINER,
     )
 
 

@@ -13,7 +13,7 @@ from bridge_server.backends.unwrapper.chart_state import Charts, Surface, follow
 from bridge_server.backends.unwrapper.union_checks import Limits, Unions, within
 from bridge_server.run import Run
 
-ROUNDS = 40
+ROUNDS = 24
 TRIAL_ROUNDS = 4
 """Rounds of turning and solving before a union is judged."""
 MISFIT = 0.10

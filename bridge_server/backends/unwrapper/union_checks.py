@@ -129,8 +129,9 @@ def _ranges(
 ) -> Float64[np.ndarray, "charts"]:
     """Greatest less least value of each group; 0 where it has no face."""
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
-    np.minimum.at(low, groups, values.min(axis=1))
-    np.maximum.at(high, groups, values.max(axis=1))
+    one, two, three = values.T  # three columns are faster compared by hand than reduced
+    np.minimum.at(low, groups, np.minimum(np.minimum(one, two), three))
+    np.maximum.at(high, groups, np.maximum(np.maximum(one, two), three))
     return np.where(np.isfinite(low), high - low, 0.0)
 
 
@@ -139,10 +140,11 @@ def chart_cells(
 ) -> CoveredCells:
     """Cells whose centre a face covers, numbered apart for each chart; every chart has a grid of its own."""
     count = int(groups.max()) + 1
-    low = np.full((count, 2), np.inf)
-    np.minimum.at(low[:, 0], groups, laid.real.min(axis=1))
-    np.minimum.at(low[:, 1], groups, laid.imag.min(axis=1))
-    place = np.stack([laid.real, laid.imag], axis=2) - low[groups][:, None, :]
+    low = np.full((2, count), np.inf)
+    for axis, part in enumerate((laid.real, laid.imag)):
+        one, two, three = part.T
+        np.minimum.at(low[axis], groups, np.minimum(np.minimum(one, two), three))
+    place = np.stack([laid.real, laid.imag], axis=2) - low.T[groups][:, None, :]
     size = int(np.ceil(place.max() / cell_m)) + 1
     uvs = (place.reshape(-1, 2) / (cell_m * size)).astype(np.float32)
     cells = gathered(cover_centers(uvs, np.arange(len(uvs), dtype=np.int32).reshape(-1, 3), size))
