@@ -240,9 +240,16 @@ def measure(names: list[str], python: str | None, folder: Path, cache: Path) -> 
     blender = Blender(python, folder) if python else None
     ours(low_polys([MESHES[0].name], cache)[0][1])  # compiles and loads
     meshes: dict[str, dict[str, object]] = {}
+    refused: dict[str, str] = {}
     rows: list[tuple[str, list[Image.Image | None]]] = []
     for name, mesh in low_polys(names, cache):
-        layouts = [ours(mesh), as_it_comes(mesh), blender.unwrap(mesh) if blender else None]
+        try:
+            mine = ours(mesh)
+        except ForgeError as error:
+            refused[name] = error.message
+            print(f"{name:22s} {len(mesh.faces):6d}  refused: {error.message}", flush=True)
+            continue
+        layouts = [mine, as_it_comes(mesh), blender.unwrap(mesh) if blender else None]
         found = {way: asdict(judged(one)) for way, one in zip(WAYS, layouts, strict=True) if one}
         meshes[name] = {"triangles": len(mesh.faces), **found}
         rows.append((name, [picture(one) if one else None for one in layouts]))
@@ -275,6 +282,7 @@ def measure(names: list[str], python: str | None, folder: Path, cache: Path) -> 
         "gap_px": GAP_PX,
         "means": means,
         "medians": medians,
+        "refused": refused,
         "meshes": meshes,
     }
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from bridge_server.backends.unwrapper.base import UNWRAPPERS, Atlas, Unwrapper, UnwrapSettings
+from bridge_server.backends.unwrapper.base import NO_ROOM, UNWRAPPERS, Atlas, Unwrapper, UnwrapSettings
 from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.corner_normals import SMOOTH_DEG, corner_normals, hard_half_edges
@@ -168,12 +168,32 @@ class _Frames:
 
 
 def _unwrapped(unwrapper: Unwrapper, mesh: Mesh, settings: UnwrapSettings, run: Run) -> tuple[Atlas, list[Notice]]:
-    """An atlas without overlap: by the chosen means, else by box projection, which is then told."""
+    """An atlas without overlap: by the chosen means, else by box projection; with a narrower gap where it must be.
+
+    What is not as it was asked for is told.
+    """
+    gap_px = settings.padding_px
+    while True:
+        try:
+            atlas, notices = _without_overlap(unwrapper, mesh, replace(settings, padding_px=gap_px), run)
+        except StageFailed as error:
+            if error.reason != NO_ROOM or gap_px == 0:
+                raise
+            gap_px //= 2
+            continue
+        return atlas, notices if gap_px == settings.padding_px else [*notices, _narrower(settings.padding_px, gap_px)]
+
+
+def _without_overlap(
+    unwrapper: Unwrapper, mesh: Mesh, settings: UnwrapSettings, run: Run
+) -> tuple[Atlas, list[Notice]]:
     try:
         atlas = unwrapper.unwrap(mesh, settings, run)
         shared = overlap_count(atlas.uvs, atlas.faces, settings.resolution_px)
         cause = f"{shared} texels lay under more than one face" if shared else ""
     except StageFailed as error:
+        if error.reason == NO_ROOM:
+            raise
         cause = error.message.rstrip(".")
     if not cause:
         return atlas, []
@@ -187,6 +207,14 @@ def _unwrapped(unwrapper: Unwrapper, mesh: Mesh, settings: UnwrapSettings, run: 
         remedy="More seams and more stretch than usual: check the atlas, or clean the mesh and forge again.",
     )
     return atlas, [notice]
+
+
+def _narrower(wanted_px: int, found_px: int) -> Notice:
+    return Notice(
+        code="padding_lowered",
+        message=f"So many charts do not fit {wanted_px} texels apart; they have {found_px}, and bleed in the distance.",
+        remedy="Raise unwrap.resolution_px, or repair the mesh so that its triangles hang together.",
+    )
 
 
 def _thinner(wanted: float, found: float) -> Notice:

@@ -143,6 +143,14 @@ def test_a_light_map_that_is_too_small_is_told() -> None:
     assert [notice.code for notice in result.notices] == ["no_lightmap_uvs"]
 
 
+def test_charts_that_do_not_fit_come_closer_and_it_is_told() -> None:
+    loose = merged(*(sphere(0.2, 0, (float(i), 0.0, 0.0)) for i in range(12)))
+    result = unwrapped(loose, "isometric", resolution_px=64, padding_px=12)
+    assert [notice.code for notice in result.notices] == ["padding_lowered"]
+    assert 1 <= result.padding_px < 12
+    assert overlap_count(result.uvs, result.faces, 64) == 0
+
+
 def textured(mesh: Mesh, uvs: np.ndarray) -> HighPoly:
     """The mesh as a file with texture coordinates would bring it."""
     field = TextureField(

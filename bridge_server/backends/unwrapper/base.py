@@ -10,6 +10,9 @@ from bridge_server.backends.table import BackendKind
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
 
+NO_ROOM = "NO_ROOM"
+"""Reason of the ``StageFailed`` that an unwrapper raises where its charts do not fit with the gap that is asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnwrapSettings:

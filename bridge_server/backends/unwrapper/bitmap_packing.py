@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Complex128, Float32, Float64, Int32, Int64
 
-from bridge_server.backends.unwrapper.base import Atlas, UnwrapSettings
+from bridge_server.backends.unwrapper.base import NO_ROOM, Atlas, UnwrapSettings
 from bridge_server.errors import StageFailed
 from bridge_server.home import cache_home
 from bridge_server.run import Run
@@ -163,6 +163,7 @@ def _too_many(charts: int) -> StageFailed:
         f"{charts} charts do not fit into the atlas with the gap that is asked for.",
         subject="packing",
         remedy="Raise unwrap.resolution_px or lower unwrap.padding_px.",
+        reason=NO_ROOM,
     )
 
 

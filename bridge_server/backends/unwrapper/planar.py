@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
 from bridge_server.backends.table import Availability
-from bridge_server.backends.unwrapper.base import Atlas, UnwrapSettings
+from bridge_server.backends.unwrapper.base import NO_ROOM, Atlas, UnwrapSettings
 from bridge_server.backends.unwrapper.folds import connected_charts, folded_faces, split_vertices
 from bridge_server.backends.unwrapper.packing import Placed, pack_rectangles
 from bridge_server.errors import StageFailed
@@ -151,6 +151,7 @@ def _packed(extents_m: Float64[np.ndarray, "charts 2"], settings: UnwrapSettings
             f"{len(extents_m)} charts do not fit into {settings.resolution_px} px, {settings.padding_px} px apart.",
             subject="planar unwrapper",
             remedy="Raise unwrap.resolution_px or lower unwrap.padding_px.",
+            reason=NO_ROOM,
         )
     for _ in range(DENSITY_STEPS):
         middle = (low + high) / 2.0
