@@ -15,7 +15,7 @@ LIKENESS = 4.0
 COMPACT = 0.02
 """How heavy a ragged outline weighs beside the normal error."""
 ROUNDS = 60
-STRAIGHTENING_ROUNDS, DIFFUSION_STEPS = 3, 10
+STRAIGHTENING_ROUNDS, DIFFUSION_STEPS = 6, 10
 MOST_WEIGHT = 4.0
 """No edge counts for more than this times the distance of the faces beside it."""
 FITTING_COSINE = 0.3
