@@ -33,7 +33,7 @@ from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
 
-DEVIATION = 0.15
+DEVIATION = 0.1
 """Clusters end where the mean of 1 - cosine to the common normal would pass this."""
 LIKELY_SHARE = 0.65
 """Share of the square that charts will cover, before it is known."""
