@@ -23,6 +23,7 @@ class RenderMesh:
     uvs: Float32[np.ndarray, "vertices 2"]
     faces: Int32[np.ndarray, "faces 3"]
     welded: Int32[np.ndarray, "vertices"]
+    lightmap_uvs: Float32[np.ndarray, "vertices 2"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ def render_mesh(name: str, mesh: UnwrappedMesh, placement: Placement) -> RenderM
         uvs=mesh.uvs,
         faces=mesh.faces,
         welded=mesh.welded,
+        lightmap_uvs=mesh.lightmap_uvs,
     )
 
 

@@ -78,21 +78,28 @@ def _render_geometry(mesh: RenderMesh) -> list[Node]:
     corners = mesh.faces.reshape(-1)
     normals, tangents = mesh.normals.astype(np.float64), mesh.tangents.astype(np.float64)
     binormals = np.cross(normals, tangents[:, :3]) * tangents[:, 3:]
-    uvs = mesh.uvs.astype(np.float64)
-    uvs[:, 1] = 1.0 - uvs[:, 1]
+    second = [] if mesh.lightmap_uvs is None else [_uv_layer(mesh.lightmap_uvs, corners, "LightMapUV", 1)]
     return [
         *_points(points.positions_m, points.faces),
         _layer("Normal", "ByPolygonVertex", "Direct", [node("Normals", normals[corners])], version=101),
         _layer("Binormal", "ByPolygonVertex", "Direct", [node("Binormals", binormals[corners])], version=101),
         _layer("Tangent", "ByPolygonVertex", "Direct", [node("Tangents", tangents[corners, :3])], version=101),
-        _layer("UV", "ByPolygonVertex", "IndexToDirect", [node("UV", uvs), node("UVIndex", corners)], name="UVMap"),
+        _uv_layer(mesh.uvs, corners, "UVMap", 0),
+        *second,
         # Without smoothing groups Unreal warns and Blender shades flat; one group for all leaves the normals their say.
         _layer(
             "Smoothing", "ByPolygon", "Direct", [node("Smoothing", np.ones(len(mesh.faces), np.int32))], version=102
         ),
         _layer("Material", "AllSame", "IndexToDirect", [node("Materials", np.zeros(1, np.int32))]),
         _layers("Normal", "Binormal", "Tangent", "UV", "Smoothing", "Material"),
+        *([_layers("UV", index=1)] if second else []),
     ]
+
+
+def _uv_layer(uvs: np.ndarray, corners: np.ndarray, name: str, index: int) -> Node:
+    upward = uvs.astype(np.float64) * [1.0, -1.0] + [0.0, 1.0]
+    data = [node("UV", upward), node("UVIndex", corners)]
+    return _layer("UV", "ByPolygonVertex", "IndexToDirect", data, name=name, index=index)
 
 
 def _hull_geometry(hull: HullMesh) -> list[Node]:
@@ -108,7 +115,7 @@ def _hull_geometry(hull: HullMesh) -> list[Node]:
 
 
 def _layer(
-    kind: str, mapping: str, reference: str, data: Sequence[Node], *, version: int = 101, name: str = ""
+    kind: str, mapping: str, reference: str, data: Sequence[Node], *, version: int = 101, name: str = "", index: int = 0
 ) -> Node:
     head = [
         node("Version", version),
@@ -116,14 +123,15 @@ def _layer(
         node("MappingInformationType", mapping),
         node("ReferenceInformationType", reference),
     ]
-    return node(f"LayerElement{kind}", 0, children=[*head, *data])
+    return node(f"LayerElement{kind}", index, children=[*head, *data])
 
 
-def _layers(*kinds: str) -> Node:
+def _layers(*kinds: str, index: int = 0) -> Node:
     elements = [
-        node("LayerElement", children=[node("Type", f"LayerElement{kind}"), node("TypedIndex", 0)]) for kind in kinds
+        node("LayerElement", children=[node("Type", f"LayerElement{kind}"), node("TypedIndex", index)])
+        for kind in kinds
     ]
-    return node("Layer", 0, children=[node("Version", 100), *elements])
+    return node("Layer", index, children=[node("Version", 100), *elements])
 
 
 def _model(identity: np.int64, name: str) -> Node:

@@ -92,6 +92,8 @@ def _render_mesh(mesh: RenderMesh, binary: _Binary) -> dict[str, Any]:
         "TANGENT": binary.floats(mesh.tangents),
         "TEXCOORD_0": binary.floats(mesh.uvs),
     }
+    if mesh.lightmap_uvs is not None:
+        attributes["TEXCOORD_1"] = binary.floats(mesh.lightmap_uvs)
     indices = binary.indices(mesh.faces, len(mesh.positions_m))
     return {"name": mesh.name, "primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}
 

@@ -146,6 +146,7 @@ def with_faces(mesh: UnwrappedMesh, faces: Int64[np.ndarray, "faces 3"]) -> Unwr
         normals=mesh.normals[origin],
         tangents=split.tangents,
         uvs=mesh.uvs[origin],
+        lightmap_uvs=None if mesh.lightmap_uvs is None else mesh.lightmap_uvs[origin],
         faces=split.faces,
         charts=chart_of_vertex[faces[:, 0]],
         welded=np.unique(mesh.welded[origin], return_inverse=True)[1].reshape(-1).astype(np.int32),

@@ -136,6 +136,10 @@ class UnwrappedMesh(Value):
     stretch: float
     """Area-weighted mean of the L2 stretch (Sander et al. 2001); 1 is none."""
     method: str
+    lightmap_uvs: Float32[np.ndarray, "vertices 2"] | None = None
+    """A second set, for baked light: the same charts packed anew for ``lightmap_px``; None where none was wanted."""
+    lightmap_px: int = 0
+    """Size that the second set was packed for, two texels between charts."""
 
     def welded_mesh(self) -> Mesh:
         """The same triangles with the UV seams closed."""

@@ -89,6 +89,20 @@ def test_a_wanted_density_is_kept_where_it_fits(unwrapper: Unwrapper) -> None:
             assert 60 < figures.texel_density_px_per_m < 256 / 6**0.5
 
 
+def test_charts_are_packed_anew_for_another_size(unwrapper: Unwrapper) -> None:
+    mesh = SHAPES["torus"]
+    atlas = unwrap(unwrapper, mesh, 512)
+    smaller = UnwrapSettings(resolution_px=128, padding_px=2, texels_per_m=0.0, time_limit_s=60.0)
+    uvs = unwrapper.repack(mesh, atlas, smaller, SilentRun())
+    assert overlap_count(uvs, atlas.faces, 128) == 0
+    assert least_gap_px(uvs, atlas.faces, atlas.charts, 128) >= 2
+    before, after = (
+        atlas_figures(mesh.positions_m[mesh.faces], found[atlas.faces], atlas.charts, 512) for found in (atlas.uvs, uvs)
+    )
+    assert after.stretch == pytest.approx(before.stretch, abs=1e-3)
+    assert after.texel_density_spread == pytest.approx(before.texel_density_spread, abs=1e-3)
+
+
 def test_the_same_mesh_gives_the_same_atlas(unwrapper: Unwrapper) -> None:
     one, two = (unwrap(unwrapper, SHAPES["torus"]) for _ in range(2))
     np.testing.assert_array_equal(one.uvs, two.uvs)

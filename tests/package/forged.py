@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -21,10 +22,17 @@ from tests import shapes, unwrapped_shapes
 
 
 def forged_asset(
-    target: ExportTarget = ExportTarget.UE5, *, map_size: int = 16, sixteen_bit_normals: bool = False
+    target: ExportTarget = ExportTarget.UE5,
+    *,
+    map_size: int = 16,
+    sixteen_bit_normals: bool = False,
+    lightmap_px: int = 0,
 ) -> Asset:
     """A crate of 100 x 50 x 80 cm, three levels, two hulls."""
-    lods = unwrapped_shapes.lod_chain(*(unwrapped_shapes.unwrapped_box((2.0, 1.0, 1.6), cells=c) for c in (4, 2, 1)))
+    levels = [unwrapped_shapes.unwrapped_box((2.0, 1.0, 1.6), cells=c) for c in (4, 2, 1)]
+    if lightmap_px:
+        levels = [replace(level, lightmap_uvs=level.uvs[:, ::-1], lightmap_px=lightmap_px) for level in levels]
+    lods = unwrapped_shapes.lod_chain(*levels)
     placement = Placement(scale=0.5, translation_m=(0.0, 0.25, 0.0), pivot=Pivot.BOTTOM_CENTER, height_cm=50.0)
     collision = Collision(
         pieces=tuple(
@@ -64,9 +72,12 @@ def forged_asset(
     )
 
 
-def forged_record() -> PackageRecord:
+def forged_record(lightmap_px: int = 0) -> PackageRecord:
     """A run with one input, one fallback, two stages."""
-    preset = {"schema": "open3dforge.preset.v1", "name": "prop_UE5_standard", "stages": [{"stage": "decimate"}]}
+    stages: list[dict[str, object]] = [{"stage": "decimate"}]
+    if lightmap_px:
+        stages.append({"stage": "unwrap", "lightmap_px": lightmap_px})
+    preset = {"schema": "open3dforge.preset.v1", "name": "prop_UE5_standard", "stages": stages}
     return PackageRecord(
         created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         job_id="job-0001",

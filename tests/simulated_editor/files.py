@@ -33,6 +33,7 @@ class Part:
     has_normals: bool = False
     has_tangents: bool = False
     has_uvs: bool = False
+    uv_channels: int = 0
     joints: tuple[str, ...] = ()
     """Names of the joints of its skin."""
 
@@ -104,6 +105,7 @@ def _part(document: dict[str, Any], binary: bytes, node: dict[str, Any], matrix:
         part.has_normals |= "NORMAL" in attributes
         part.has_tangents |= "TANGENT" in attributes
         part.has_uvs |= "TEXCOORD_0" in attributes
+        part.uv_channels = max(part.uv_channels, sum(f"TEXCOORD_{channel}" in attributes for channel in range(8)))
     return part
 
 

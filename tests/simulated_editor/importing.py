@@ -179,6 +179,7 @@ def _fill_static(mesh: UnrealObject, part: Part, shading: UnrealObject) -> None:
     level["own_normals"] = part.has_normals and not shading._read("recompute_normals")
     level["own_tangents"] = part.has_tangents and not shading._read("recompute_tangents")
     level["uvs"] = part.has_uvs
+    level["uv_channels"] = part.uv_channels
     # A new level 0 takes the further levels of an older import with it only where they were not removed before.
     mesh._data["lods"] = [level, *mesh._data.get("lods", [])[1:]]
     mesh._data.setdefault("screen_sizes", [])

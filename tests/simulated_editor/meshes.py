@@ -86,6 +86,11 @@ def add_simple_collisions(_self: Any, mesh: UnrealObject, _shape: Any) -> int:
     return int(mesh._data["simple"]) - 1
 
 
+@implements("StaticMeshEditorSubsystem.get_num_uv_channels")
+def get_num_uv_channels(_self: Any, mesh: UnrealObject, lod_index: int) -> int:
+    return int(mesh._data["lods"][lod_index]["uv_channels"])
+
+
 @implements("StaticMeshEditorSubsystem.get_nanite_settings")
 def get_nanite_settings(_self: Any, mesh: UnrealObject) -> UnrealObject:
     settings = unreal_module.MODULE[0].MeshNaniteSettings()

@@ -68,6 +68,8 @@ class PackageManifest:
     textures: tuple[TextureEntry, ...]
     files: tuple[FileEntry, ...]
     nanite: bool
+    lightmap_px: int
+    """Size that a second set of coordinates was made for; 0 where none was wanted."""
     tags: dict[str, str]
     """Provenance as metadata tags, without the prefix."""
 
@@ -150,6 +152,7 @@ def _manifest_of(document: dict[str, Any], folder: Path) -> PackageManifest:
             for e in document["files"]
         ),
         nanite=bool(document["nanite"]),
+        lightmap_px=_lightmap_px(provenance),
         tags={
             "Preset": str(provenance["preset"]),
             "Generator": str(provenance["generator"]),
@@ -159,6 +162,13 @@ def _manifest_of(document: dict[str, Any], folder: Path) -> PackageManifest:
             "Package": str(folder),
         },
     )
+
+
+def _lightmap_px(provenance: dict[str, Any]) -> int:
+    """What the preset that ran asked of the unwrap stage."""
+    preset = provenance.get("preset_document")
+    stages = preset.get("stages", ()) if isinstance(preset, dict) else ()
+    return next((int(stage.get("lightmap_px", 0)) for stage in stages if stage.get("stage") == "unwrap"), 0)
 
 
 def _inside(folder: Path, text: str) -> Path:

@@ -6,10 +6,12 @@ from unreal_scripts.asset_import.content import Session, assets, run_import_task
 from unreal_scripts.asset_import.errors import ImportRefused
 from unreal_scripts.asset_import.interchange import static_mesh_pipeline
 from unreal_scripts.asset_import.manifest import LodEntry, PackageManifest
+from unreal_scripts.asset_import.properties import set_if_exists
 from unreal_scripts.asset_import.result import ImportResult
 
 BOUNDS_TOLERANCE_CM = 0.1
 FALLBACK_HULLS = 8
+LIGHT_MAP_CHANNEL = 1
 FALLBACK_HULL_VERTICES = 32
 FALLBACK_PRECISION = 100_000
 
@@ -76,6 +78,7 @@ def finish(
             result.note("lod_screen_sizes", "Unreal did not take the LOD screen sizes over; it computes its own.")
         _ensure_collision(manifest, mesh, result)
         _set_nanite(manifest, mesh)
+        _set_light_map(manifest, mesh, result)
         for slot in range(len(mesh.get_editor_property("static_materials"))):
             mesh.set_material(slot, material)
 
@@ -144,6 +147,19 @@ def _set_nanite(manifest: PackageManifest, mesh: unreal.StaticMesh) -> None:
     if settings.get_editor_property("enabled") != manifest.nanite:
         settings.set_editor_property("enabled", manifest.nanite)
         editor().set_nanite_settings(mesh, settings, apply_changes=True)
+
+
+def _set_light_map(manifest: PackageManifest, mesh: unreal.StaticMesh, result: ImportResult) -> None:
+    """Point baked light at the second set of coordinates, where the package has one."""
+    if not manifest.lightmap_px:
+        return
+    if editor().get_num_uv_channels(mesh, 0) <= LIGHT_MAP_CHANNEL:
+        result.note("light_map", "The package has no UVs for a light map; Unreal can generate them in the mesh editor.")
+        return
+    wish = {"light_map_coordinate_index": LIGHT_MAP_CHANNEL, "light_map_resolution": manifest.lightmap_px}
+    refused = set_if_exists(mesh, wish)
+    if refused:
+        result.note("light_map", f"Unreal did not take over {', '.join(refused)}; set it in the mesh editor.")
 
 
 def _remove_strays(

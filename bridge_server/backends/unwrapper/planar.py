@@ -7,10 +7,10 @@ layer by layer, until nothing overlaps. No edge shrinks below about half its len
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int32
+from jaxtyping import Float32, Float64, Int32, Int64
 
 from bridge_server.backends.table import Availability
-from bridge_server.backends.unwrapper.base import Atlas, UnwrapSettings
+from bridge_server.backends.unwrapper.base import NO_ROOM, Atlas, UnwrapSettings
 from bridge_server.backends.unwrapper.folds import connected_charts, folded_faces, split_vertices
 from bridge_server.backends.unwrapper.packing import Placed, pack_rectangles
 from bridge_server.errors import StageFailed
@@ -70,6 +70,17 @@ class PlanarUnwrapper:
             layer = np.where(folded, alone, layer)
         return Atlas(vertices=layout.vertices, faces=layout.faces, uvs=uvs, charts=charts, method="planar")
 
+    def repack(self, mesh: Mesh, atlas: Atlas, settings: UnwrapSettings, run: Run) -> Float32[np.ndarray, "corners 2"]:
+        """By bounding boxes."""
+        run.checkpoint(0.0, "packing charts")
+        flat = atlas.uvs.astype(np.float64)
+        corners = flat[atlas.faces]
+        share = float(np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])).sum())
+        flat *= np.sqrt(np.linalg.norm(face_cross_products(mesh), axis=1).sum() / max(share, 1e-300))
+        chart_of_vertex = np.zeros(len(flat), np.int64)
+        chart_of_vertex[atlas.faces] = atlas.charts[:, None]
+        return (_boxes_placed(flat, chart_of_vertex, settings) / settings.resolution_px).astype(np.float32)
+
 
 def _axis_labels(mesh: Mesh) -> Int32[np.ndarray, "faces"]:
     """Index into ``AXES`` of the axis that each face faces most, smoothed over neighbours."""
@@ -100,7 +111,15 @@ def _laid_out(
     positions = mesh.positions_m.astype(np.float64)[vertices]
     rows = np.arange(len(vertices))
     flat = np.stack([positions[rows, plane[:, 0]] * plane[:, 2], -positions[rows, plane[:, 1]] * plane[:, 3]], axis=1)
-    count = int(charts.max()) + 1
+    places = _boxes_placed(flat, vertex_chart, settings)
+    return _Layout(vertices=vertices, faces=faces, places_px=places)
+
+
+def _boxes_placed(
+    flat: Float64[np.ndarray, "corners 2"], vertex_chart: Int64[np.ndarray, "corners"], settings: UnwrapSettings
+) -> Float64[np.ndarray, "corners 2"]:
+    """Places in texels; the bounding boxes of the charts are packed at the greatest density that fits."""
+    count = int(vertex_chart.max()) + 1
     low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
     np.minimum.at(low, vertex_chart, flat)
     np.maximum.at(high, vertex_chart, flat)
@@ -109,8 +128,7 @@ def _laid_out(
     inside = (flat - low[vertex_chart]) * density
     turned = placed.turned[vertex_chart]
     quarter = np.stack([inside[:, 1], sizes[vertex_chart, 0] - inside[:, 0]], axis=1)
-    places = np.where(turned[:, None], quarter, inside) + placed.corners_px[vertex_chart] + settings.padding_px / 2.0
-    return _Layout(vertices=vertices, faces=faces, places_px=places)
+    return np.where(turned[:, None], quarter, inside) + placed.corners_px[vertex_chart] + settings.padding_px / 2.0
 
 
 def _packed(extents_m: Float64[np.ndarray, "charts 2"], settings: UnwrapSettings) -> tuple[float, Placed]:
@@ -133,6 +151,7 @@ def _packed(extents_m: Float64[np.ndarray, "charts 2"], settings: UnwrapSettings
             f"{len(extents_m)} charts do not fit into {settings.resolution_px} px, {settings.padding_px} px apart.",
             subject="planar unwrapper",
             remedy="Raise unwrap.resolution_px or lower unwrap.padding_px.",
+            reason=NO_ROOM,
         )
     for _ in range(DENSITY_STEPS):
         middle = (low + high) / 2.0
