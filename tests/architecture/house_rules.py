@@ -25,6 +25,7 @@ LAYERS = (
 FLOORS = {name: floor for floor, names in enumerate(LAYERS) for name in names}
 WIRE_FOLDERS = ("bridge_server/service/", "bridge_server/cli/")
 WIRE_MODULES = ("grpc", "grpc_health", "grpc_reflection", "grpc_status", "google.protobuf", "google.rpc", "open3dforge")
+OUTSIDE_THE_PRODUCT = ("vendor/", "tests/", "benchmarks/")
 TORCH_FOLDERS = ("bridge_server/backends/", "vendor/", "training/")
 EDITOR_FOLDERS = ("unreal_scripts/", "ue_plugin/")
 EDITOR_PACKAGES = {"unreal", "unreal_scripts", "open3dforge_editor"}
@@ -33,17 +34,22 @@ HEAVY_MODULES = (
     "cv2",
     "embreex",
     "fast_simplification",
+    "huggingface_hub",
     "manifold3d",
     "numba",
     "onnxruntime",
     "pymeshfix",
     "pymeshlab",
+    "safetensors",
     "skimage",
     "torch",
+    "transformers",
     "trimesh",
     "warp",
     "xatlas",
 )
+VENDORED = ("vendor",)
+"""Ports of models import torch when they are loaded, so whoever uses one imports it when it is used."""
 KERNEL_FILES = ("bridge_server/backends/raycaster/warp_kernels.py",)
 """Kernels are decorated functions, so this module needs Warp to exist; it is itself imported when used."""
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
@@ -106,6 +112,15 @@ def torch(file: SourceFile) -> Iterator[str]:
         yield f"{file.path} imports torch: only backends/, vendor/ and training/ may. Put the model behind a backend."
 
 
+def vendored(file: SourceFile) -> Iterator[str]:
+    """A port stands by itself: it knows nothing of the server, and only a backend knows it."""
+    for name in file.imports:
+        if file.path.startswith("vendor/") and _within(name, ("bridge_server", "unreal_scripts", "open3dforge")):
+            yield f"{file.path} imports {name}: a port stands by itself. Hand in what it needs as a parameter."
+        if _within(name, VENDORED) and not file.path.startswith(("bridge_server/backends/", *OUTSIDE_THE_PRODUCT)):
+            yield f"{file.path} imports {name}: only backends/ may use a port. Put the model behind a backend."
+
+
 def ray(file: SourceFile) -> Iterator[str]:
     """Ray stays in its executor."""
     if any(_within(name, ("ray",)) for name in file.imports) and file.path != "bridge_server/executors/ray.py":
@@ -135,7 +150,7 @@ def heavy_imports(file: SourceFile) -> Iterator[str]:
     if file.path in KERNEL_FILES or not file.path.startswith("bridge_server/"):
         return
     for name in file.imports_on_load:
-        if _within(name, HEAVY_MODULES):
+        if _within(name, (*HEAVY_MODULES, *VENDORED)):
             yield f"{file.path} imports {name} when it is loaded. Import it inside the function that uses it."
 
 
