@@ -5,15 +5,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-BLOCK_BYTES = 128 << 20
-"""Intermediate results of one block."""
+PROCESSOR_BLOCK_BYTES = 8 << 20
+"""Intermediate results of one block on a processor: what its cache holds, measured by `benchmarks/trellis2_ops.py`."""
+DEVICE_BLOCK_BYTES = 256 << 20
+"""The same on a graphics card, where only memory counts."""
+FEWEST_ROWS = 256
+"""A block never has fewer rows, or starting it would cost more than its work."""
 
 
-def in_row_blocks(
-    work: Callable[[Tensor], Tensor], features: Tensor, row_bytes: int, block_bytes: int = BLOCK_BYTES
-) -> Tensor:
+def in_row_blocks(work: Callable[[Tensor], Tensor], features: Tensor, row_bytes: int) -> Tensor:
     """`work(features)` for work that treats every row alone; `row_bytes` is what one row needs on the way."""
-    step = max(256, block_bytes // row_bytes)
+    step = rows_a_block(features.device, row_bytes)
     if len(features) <= step:
         return work(features)
-    return torch.cat([work(features[start : start + step]) for start in range(0, len(features), step)])
+    first = work(features[:step])
+    out = first.new_empty((len(features), *first.shape[1:]))
+    out[:step] = first
+    for start in range(step, len(features), step):
+        out[start : start + step] = work(features[start : start + step])
+    return out
+
+
+def rows_a_block(device: torch.device, row_bytes: int, limit_bytes: int = DEVICE_BLOCK_BYTES) -> int:
+    """How many rows to take at a time within a limit; a processor takes no more than its cache holds."""
+    block_bytes = min(limit_bytes, PROCESSOR_BLOCK_BYTES) if device.type == "cpu" else limit_bytes
+    return max(FEWEST_ROWS, block_bytes // row_bytes)

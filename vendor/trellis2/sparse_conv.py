@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
 
+from vendor.trellis2.row_blocks import DEVICE_BLOCK_BYTES, rows_a_block
 from vendor.trellis2.voxels import OFFSETS, SparseTensor
 
 ConvPath = Literal["per_offset", "gathered", "triton"]
@@ -23,8 +24,8 @@ class ConvSettings:
     """How convolutions work; results agree to rounding whichever way is taken."""
 
     path: ConvPath = "per_offset"
-    block_bytes: int = 128 << 20
-    """Working memory of one convolution beyond its input and output."""
+    block_bytes: int = DEVICE_BLOCK_BYTES
+    """Most working memory of one convolution beyond its input and output; a processor takes less by itself."""
 
 
 def best_path(device: torch.device) -> ConvPath:
@@ -77,7 +78,8 @@ def gather_conv(
     rows = neighbours.shape[1]
     out = features.new_empty((rows, len(weight)))
     convolve = _per_offset if settings.path == "per_offset" else _gathered
-    step = _rows_a_block(weight, features.element_size(), settings)
+    row_bytes = _row_bytes(weight, features.element_size(), settings.path)
+    step = rows_a_block(features.device, row_bytes, settings.block_bytes)
     for start in range(0, rows, step):
         stop = min(start + step, rows)
         convolve(features, neighbours[:, start:stop], weight, bias, out[start:stop])
@@ -103,13 +105,11 @@ def _gathered(features: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor
     torch.addmm(bias, side_by_side, weight.flatten(1).T, out=out)
 
 
-def _rows_a_block(weight: Tensor, element_bytes: int, settings: ConvSettings) -> int:
+def _row_bytes(weight: Tensor, element_bytes: int, path: ConvPath) -> int:
     out_channels, in_channels = len(weight), weight.shape[-1]
-    if settings.path == "gathered":
-        row_bytes = OFFSETS * (in_channels * element_bytes + 8)
-    else:
-        row_bytes = in_channels * element_bytes + out_channels * (element_bytes + 8) + 32
-    return max(256, settings.block_bytes // row_bytes)
+    if path == "gathered":
+        return OFFSETS * (in_channels * element_bytes + 8)
+    return in_channels * element_bytes + out_channels * (element_bytes + 8) + 32
 
 
 def _has_triton() -> bool:

@@ -185,8 +185,9 @@ class UpBlock(nn.Module):
         children = SparseTensor(subdivision.children, self._children(normal, subdivision))
         normal = in_row_blocks(lambda rows: functional.silu(self.norm2(rows)), children.features, row_bytes)
         mixed = self.conv2(children.holding(normal))
-        skip = channel_to_space(volume, subdivision).features.repeat_interleave(self.skip_repeats, dim=1)
-        return mixed.holding(mixed.features.add_(skip)), subdivision
+        skip = channel_to_space(volume, subdivision).features
+        mixed.features.unflatten(1, (-1, self.skip_repeats)).add_(skip[:, :, None])
+        return mixed, subdivision
 
     def _children(
         self, features: Float[Tensor, "cells channels"], subdivision: Subdivision
