@@ -1,7 +1,7 @@
 """What the sparse operations of the TRELLIS.2 port cost on this machine, on shells of cells as its decoders meet them.
 
 ``./forge bench trellis2_ops`` writes ``benchmarks/results/trellis2_ops.json``; with ``cuda`` as argument it measures
-the first CUDA device and writes ``trellis2_ops_cuda.json``. Times are the best of three. Rates count only the products
+the first CUDA device and writes ``trellis2_ops_cuda.json``. Times are the best of several. Rates count only the products
 of cells that exist, so `share_of_matmul` says how much of a plain matrix product's rate is left.
 """
 
@@ -15,12 +15,15 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import _machine
+from vendor.trellis2.dual_grid import DualGrid, extract_mesh
 from vendor.trellis2.sparse_conv import ConvPath, ConvSettings, SparseConv3d, best_path, configure
 from vendor.trellis2.sparse_decoder import SparseDecoder, SparseDecoderConfig, UpBlock, set_torso_dtype
 from vendor.trellis2.subdivision import Subdivision, channel_to_space
 from vendor.trellis2.voxels import SparseTensor, Voxels, occupied_voxels
 
 ROUNDS = 3
+LEAST_S = 0.5
+"""Every time is the best of at least so many rounds and so many seconds."""
 EDGES = (32, 64, 96, 128)
 CHANNELS = {32: (1024, 512), 64: (512, 256), 96: (256, 128), 128: (128, 64)}
 """Channels that the official decoders have about where their levels hold as many cells."""
@@ -36,17 +39,17 @@ class Bench:
         self.device = device
         self.dtype = torch.float32 if device.type == "cpu" else torch.float16
 
-    def seconds(self, work: Callable[[], object], rounds: int = ROUNDS) -> float:
-        """Best time of a few rounds, after one that does not count."""
+    def seconds(self, work: Callable[[], object]) -> float:
+        """Best time after one round that does not count; short work gets more rounds than long one."""
         work()
-        best = float("inf")
-        for _ in range(rounds):
+        times: list[float] = []
+        while len(times) < ROUNDS or sum(times) < LEAST_S:
             self._wait()
             start = time.perf_counter()
             work()
             self._wait()
-            best = min(best, time.perf_counter() - start)
-        return best
+            times.append(time.perf_counter() - start)
+        return min(times)
 
     def peak_mib(self, work: Callable[[], object]) -> float:
         """Memory that the work takes at its peak beyond what was there before, its result among it."""
@@ -58,9 +61,8 @@ class Bench:
             return (torch.cuda.max_memory_allocated(self.device) - before) / 2**20
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as log:
             work()
-        events = sorted(
-            (e.start_ns(), e.nbytes()) for e in log.profiler.kineto_results.events() if e.name() == "[memory]"
-        )
+        events = [event for event in log.profiler.kineto_results.events() if event.name() == "[memory]"]
+        events.sort(key=lambda event: event.start_ns())
         return max(itertools.accumulate((event.nbytes() for event in events), initial=0)) / 2**20
 
     def _wait(self) -> None:
@@ -204,6 +206,26 @@ def absent_children(bench: Bench) -> list[dict[str, object]]:
     return rows
 
 
+def extraction(bench: Bench) -> list[dict[str, object]]:
+    """Triangles from a shell of cells whose edges are crossed wherever the sphere crosses them."""
+    rows = []
+    for edge in EDGES[1::2]:
+        voxels = shell(edge, bench.device)
+        corner = voxels.coords + 1.0 - edge / 2
+        inside = corner.norm(dim=1) < 0.4 * edge
+        before = torch.stack([(corner - unit).norm(dim=1) for unit in torch.eye(3, device=bench.device)], dim=1)
+        crossed = (before < 0.4 * edge) != inside[:, None]
+        grid = DualGrid(voxels, torch.full_like(corner, 0.5), crossed, torch.ones(len(voxels), device=bench.device))
+
+        def run(grid: DualGrid = grid, edge: int = edge) -> object:
+            grid.voxels.forget_tables()
+            return extract_mesh(grid, edge)
+
+        faces = len(extract_mesh(grid, edge)[1])
+        rows.append({"edge": edge, "cells": len(voxels), "faces": faces, "ms": round(1e3 * bench.seconds(run), 2)})
+    return rows
+
+
 def full_decoder(bench: Bench) -> dict[str, object]:
     """The official texture decoder's size with random weights, led along shells that get twice as fine."""
     edge = COARSEST_EDGE[bench.device.type]
@@ -218,14 +240,10 @@ def full_decoder(bench: Bench) -> dict[str, object]:
     configure(decoder, ConvSettings(path=best_path(bench.device)))
     latent = SparseTensor(coarsest, torch.randn(len(coarsest), 32, device=bench.device))
     run = lambda: decoder(latent, guide)  # noqa: E731
-    first = time.perf_counter()
-    run()
-    first = time.perf_counter() - first
     return {
         "cells_by_level": [len(coarsest), *(len(step.children) for step in guide)],
         "weights_mib": round(sum(p.nbytes for p in decoder.parameters()) / 2**20),
-        "first_s": round(first, 2),
-        "s": round(bench.seconds(run, rounds=1), 2),
+        "s": round(bench.seconds(run), 2),
         "peak_mib": round(bench.peak_mib(run)),
     }
 
@@ -252,6 +270,7 @@ def measure(device: torch.device) -> dict[str, object]:
         "block_sizes": block_sizes(bench),
         "against_dense": against_dense(bench),
         "absent_children": absent_children(bench),
+        "extraction": extraction(bench),
         "full_texture_decoder": full_decoder(bench),
     }
 

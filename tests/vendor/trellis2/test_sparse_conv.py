@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -6,6 +11,7 @@ from vendor.trellis2.dense_reference import masked_conv3d
 from vendor.trellis2.sparse_conv import ConvSettings, SparseConv3d, best_path, configure
 from vendor.trellis2.voxels import SparseTensor, Voxels
 
+ROOT = Path(__file__).parents[3]
 ON_THE_PROCESSOR = ("per_offset", "gathered")
 
 
@@ -54,6 +60,33 @@ def test_half_precision_stays_close_to_single(path):
 
 def test_the_processor_multiplies_only_what_is_there():
     assert best_path(torch.device("cpu")) == "per_offset"
+
+
+def test_the_same_twice():
+    volume = random_volume(edge=9, count=300, channels=6)
+    layer = convolution(6, 10, ConvSettings())
+    assert torch.equal(layer(volume).features, layer(volume).features)
+
+
+BY_INTERPRETER = """
+import torch
+from tests.vendor.trellis2.test_sparse_conv import convolution
+from tests.vendor.trellis2.volumes import random_volume, relative_error
+from vendor.trellis2.dense_reference import masked_conv3d
+from vendor.trellis2.sparse_conv import ConvSettings
+for count, channels in ((150, (16, 24)), (1, (8, 8))):
+    volume = random_volume(edge=6, count=count, channels=channels[0])
+    layer = convolution(*channels, ConvSettings(path="triton"))
+    wanted = masked_conv3d(volume, layer.weight, layer.bias, edge=6)
+    assert relative_error(layer(volume).features, wanted.features) < 1e-4
+"""
+
+
+def test_the_triton_kernel_by_its_interpreter():
+    """What the kernel computes, where there is Triton but no card; the interpreter has to be chosen before import."""
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", BY_INTERPRETER], cwd=ROOT, env=environment, check=True, timeout=120)
 
 
 @pytest.mark.gpu
