@@ -1,7 +1,7 @@
 """What the sparse operations of the TRELLIS.2 port cost on this machine, on shells of cells as its decoders meet them.
 
 ``./forge bench trellis2_ops`` writes ``benchmarks/results/trellis2_ops.json``; with ``cuda`` as argument it measures
-the first CUDA device and writes ``trellis2_ops_cuda.json``. Times are the best of several. Rates count only the products
+the first CUDA device and writes ``trellis2_ops_cuda.json``. Times are the best of several. Rates count only products
 of cells that exist, so `share_of_matmul` says how much of a plain matrix product's rate is left.
 """
 
