@@ -1,19 +1,13 @@
-"""Tensors of the sparse side are checked against their declared shapes and types while these tests run."""
+"""The tiny official layout, written once."""
 
-from jaxtyping import install_import_hook
+from pathlib import Path
 
-CHECKED = (
-    "decoding",
-    "dense_reference",
-    "dual_grid",
-    "norms",
-    "sparse_conv",
-    "sparse_decoder",
-    "sparse_sampling",
-    "structure_decoder",
-    "subdivision",
-    "voxels",
-)
+import pytest
 
-hook = install_import_hook([f"vendor.trellis2.{name}" for name in CHECKED], "beartype.beartype")
-hook.__enter__()
+from tests.vendor.trellis2.tiny_layout import write_tiny_layout
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """TRELLIS.2's own folder in it."""
+    return write_tiny_layout(tmp_path_factory.mktemp("weights"))

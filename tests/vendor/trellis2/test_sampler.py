@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from vendor.trellis2.sampler import SamplerSettings, guided, sample, time_steps
+from vendor.trellis2.sampler import guided, sample, time_steps
+from vendor.trellis2.sampler_settings import SamplerSettings
 
 MEAN, SPREAD = 2.0, 0.5
 PICTURE = torch.tensor([1.0])
