@@ -174,10 +174,10 @@ def file_states(model: HubModel, *, recheck: bool = False) -> dict[str, WeightsS
     return states
 
 
-def state_of(model: HubModel, *, recheck: bool = False) -> WeightsState:
-    """The worst state of its files."""
-    states = set(file_states(model, recheck=recheck).values())
-    return next(state for state in (WeightsState.WRONG, WeightsState.MISSING, WeightsState.PRESENT) if state in states)
+def worst(states: "Iterable[WeightsState]") -> WeightsState:
+    """Of several files: one wrong file spoils a model, one missing file makes it incomplete."""
+    found = set(states)
+    return next(state for state in (WeightsState.WRONG, WeightsState.MISSING, WeightsState.PRESENT) if state in found)
 
 
 def quick_digest(files: "Iterable[Path]") -> str:

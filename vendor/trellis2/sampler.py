@@ -6,7 +6,6 @@ data to the noise, so that x0 = (1 - smin) x - (smin + (1 - smin) t) v.
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,12 +14,8 @@ from torch import Tensor
 
 from vendor.trellis2.sampler_settings import SamplerSettings
 
-
-class Velocity(Protocol):
-    """What is asked at every step."""
-
-    def __call__(self, x: Tensor, time: float, context: Tensor | None) -> Tensor:
-        """Velocity at a place and time; context None is the negative."""
+Velocity = Callable[[Tensor, float, Tensor | None], Tensor]
+"""Asked at every step: the velocity at a place and time; context None is the negative."""
 
 
 def time_steps(steps: int, rescale: float) -> list[float]:
