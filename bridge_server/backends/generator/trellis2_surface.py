@@ -27,7 +27,7 @@ def high_poly_of(made: "DecodedAsset", notices: tuple[Notice, ...] = ()) -> High
     ground_m = float(standing[:, 1].min())
     standing[:, 1] -= ground_m
     mesh, _ = oriented_outward(Mesh(positions_m=standing.astype(np.float32), faces=made.faces))
-    i, j, k = made.coords.T
+    i, j, k = made.coords.astype(np.int64).T
     codes = cell_codes(np.stack([i, k, made.resolution - 1 - j], axis=1))
     order = np.argsort(codes)
     field = VoxelField(

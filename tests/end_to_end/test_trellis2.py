@@ -1,0 +1,151 @@
+"""The learned generator with tiny random weights in the official layout, through a real server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from open3dforge.v1 import jobs_pb2
+
+from bridge_server.backends.generator.base import GENERATORS
+from bridge_server.backends.generator.trellis2_choices import DEVICE_VARIABLE, FOLDER_VARIABLE, MEMORY_VARIABLE
+from tests.end_to_end import input_files
+from tests.end_to_end.workplace import TINY, Workplace, opened, until
+
+SAMPLED = {
+    **TINY,
+    "generate.sparse_structure_steps": 2,
+    "generate.shape_steps": 2,
+    "generate.texture_steps": 2,
+}
+SOON_S = 20.0
+"""Far above the two seconds after which a stage is ended by force, for machines with other work to do."""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tiny weights, and an environment that names them and the processor."""
+    from tests.vendor.trellis2.tiny_layout import write_tiny_layout
+
+    root = write_tiny_layout(tmp_path_factory.mktemp("weights"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(root))
+        patch.setenv(DEVICE_VARIABLE, "cpu")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield root
+
+
+@pytest.fixture(scope="module")
+def learned(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+    """A server whose workers find those weights."""
+    with opened(tmp_path_factory.mktemp("learned"), tmp_path_factory.mktemp("learned-packages")) as place:
+        yield place
+
+
+@pytest.mark.slow
+def test_a_photo_becomes_a_package(learned: Workplace, inputs: Path) -> None:
+    """Without a wish the generator with weights comes first."""
+    assert GENERATORS.choose("auto") == "trellis2"
+    forged = learned.forge(input_files.vase_photo(inputs), settings=SAMPLED, name="Learned")
+    assert forged.manifest.provenance.generator == "trellis2"
+    meshes = [path for path in forged.folder.rglob("*") if path.suffix in {".glb", ".fbx"}]
+    assert meshes
+    assert {stage.stage for stage in forged.job.stages} >= {"matte", "generate", "decimate", "bake_albedo", "export"}
+    again = learned.forge(input_files.vase_photo(inputs), settings=SAMPLED, name="Learned")
+    assert again.fresh == set(), "its weights and settings are the same"
+
+
+@pytest.mark.slow
+def test_it_is_cancelled_between_two_steps(learned: Workplace, inputs: Path) -> None:
+    settings = {**SAMPLED, "generate.sparse_structure_steps": 100, "generate.seed": 7}
+    job = learned.submit(input_files.vase_photo(inputs), settings=settings, generator="trellis2")
+    for event in learned.client.watch(job.name):
+        if event.stage_progressed.note == "finding the coarse structure" and event.stage_progressed.fraction > 0.08:
+            break
+    learned.client.cancel_job(job.name)
+    ended = jobs_pb2.JOB_STATE_CANCELLED
+    until(lambda: learned.client.get_job(job.name).state == ended, SOON_S)
+    states = {each.stage: each.state for each in learned.client.get_job(job.name).stages}
+    assert states["generate"] != jobs_pb2.STAGE_STATE_FINISHED
+    assert learned.leftovers() == []
+
+
+@pytest.mark.slow
+def test_out_of_memory_goes_on_under_the_next_profile_and_says_so(
+    weights: Path, inputs: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stages run in this process, so that torch's own allocation can fail the way it does on a full device."""
+    import torch
+
+    allocate = torch.cat
+    failed: list[int] = []
+
+    def cat(tensors, *arguments: object, **options: object) -> torch.Tensor:
+        made = allocate(tensors, *arguments, **options)
+        if made.ndim == 2 and made.shape[1] == 64 and len(tensors) == 2 and not failed:
+            failed.append(len(made))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return made
+
+    monkeypatch.setenv(MEMORY_VARIABLE, "16")
+    monkeypatch.setattr(torch, "cat", cat)
+    folders = tmp_path_factory.mktemp("poor"), tmp_path_factory.mktemp("poor-packages")
+    with opened(*folders, executor="inline") as place:
+        forged = place.forge(input_files.vase_photo(inputs), settings=SAMPLED, name="Poor", generator="trellis2")
+    assert failed
+    (told,) = [entry for entry in forged.manifest.provenance.fallbacks if entry.code == "memory_profile_lowered"]
+    assert "while colouring it under the 16 GB profile; it went on under the 12 GB profile" in told.message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "detail", "remedy"),
+    [
+        (FOLDER_VARIABLE, "no/such/folder", "pipeline.json: is missing", "models pull trellis2"),
+        (DEVICE_VARIABLE, "abacus", "is 'abacus'", "cuda, mps, cpu"),
+    ],
+)
+def test_why_it_is_not_available(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, detail: str, remedy: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    found = GENERATORS.availability("trellis2")
+    assert not found.available
+    assert detail in found.detail
+    assert remedy in found.remedy
+
+
+def test_new_weights_are_another_generator(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = GENERATORS.load("trellis2").identity
+    assert first == GENERATORS.load("trellis2").identity
+    spoilt = weights / "ckpts/tex_dec_next_dc_f16c32_fp16.safetensors"
+    content = spoilt.read_bytes()
+    spoilt.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    try:
+        assert GENERATORS.load("trellis2").identity != first
+    finally:
+        spoilt.write_bytes(content)
+
+
+def test_the_high_poly_stands_in_our_space() -> None:
+    """A vertex and the cell around it stay together; up, front and side are where they belong."""
+    from bridge_server.backends.generator.trellis2_surface import high_poly_of
+    from vendor.trellis2.decoding import DecodedAsset
+
+    edge = 8
+    corners = np.array([[0.2, -0.4, 0.1], [0.2, -0.4, 0.3], [-0.3, -0.4, 0.1], [0.2, 0.3, 0.1]], np.float32)
+    made = DecodedAsset(
+        positions=corners,
+        faces=np.array([[0, 1, 2], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32),
+        coords=np.floor((corners + 0.5) * edge).astype(np.int32),
+        attributes=np.repeat(np.arange(4, dtype=np.float32)[:, None] / 4, 6, axis=1),
+        resolution=edge,
+    )
+    high = high_poly_of(made)
+    assert high.mesh.bounds_m[0][1] == 0.0
+    front = high.mesh.positions_m[np.argmax(high.mesh.positions_m[:, 2])]
+    np.testing.assert_allclose(high.mesh.positions_m[1], [0.2, 0.2, 0.4], atol=1e-6)
+    assert front[2] == pytest.approx(0.4), "what faced -Y faces +Z"
+    cells = np.floor((high.mesh.positions_m - np.array(high.field.origin_m)) * edge).astype(np.int64)
+    centres = ((cells + 0.5) / edge + np.array(high.field.origin_m)).astype(np.float32)
+    found = high.field.sample(centres, lambda *_: None)
+    np.testing.assert_allclose(found.metallic, np.arange(4) / 4, atol=1e-6)
