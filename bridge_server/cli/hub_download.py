@@ -49,6 +49,10 @@ class OfferedFile:
         return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == self.digest
 
 
+UNKNOWN = OfferedFile(0, "")
+"""What a part that the hub does not even describe is made of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """One repository as the hub has it now."""
@@ -67,7 +71,7 @@ class Offer:
         known, path = record.get(full), folder / full
         if known is None or not path.is_file() or path.stat().st_size != known.size_bytes:
             return False
-        return known.revision == self.revision or known.sha256 == offered.digest
+        return offered is UNKNOWN or known.revision == self.revision or known.sha256 == offered.digest
 
 
 def ask(model: HubModel) -> list[Offer]:
@@ -77,8 +81,12 @@ def ask(model: HubModel) -> list[Offer]:
 
     offers = []
     for part in model.parts:
-        with _errors_told(model, part):
-            found = HfApi().model_info(part.repository, files_metadata=True)
+        try:
+            with _errors_told(model, part):
+                found = HfApi().model_info(part.repository, files_metadata=True)
+        except AccessDenied:
+            offers.append(Offer(part, "main", dict.fromkeys(part.files, UNKNOWN)))
+            continue
         there = {each.rfilename: each for each in found.siblings or []}
         gone = [name for name in part.files if name not in there]
         if gone:
@@ -96,8 +104,9 @@ def describe(model: HubModel, offers: list[Offer], say: Say) -> int:
     """Tell what would be fetched, from where, under which licence; returns the bytes that are still to come."""
     total = 0
     for offer in offers:
-        rest = sum(offer.files[name].size_bytes for name in offer.missing(model.folder))
-        whole = sum(each.size_bytes for each in offer.files.values())
+        missing = offer.missing(model.folder)
+        whole = sum(each.size_bytes for each in offer.files.values()) or offer.part.nominal_bytes
+        rest = sum(offer.files[name].size_bytes for name in missing) or (whole if missing else 0)
         total += rest
         say(f"{offer.part.page}")
         say(f"  licence: {offer.part.licence}")
@@ -194,7 +203,7 @@ def _transfer(offer: Offer, name: str, partial: Path) -> None:
         return
     url = hf_hub_url(offer.part.repository, name, revision=offer.revision)
     with partial.open("ab") as stream:
-        http_get(url, stream, resume_size=there, headers=build_hf_headers(), expected_size=wanted)
+        http_get(url, stream, resume_size=there, headers=build_hf_headers(), expected_size=wanted or None)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -17,6 +17,8 @@ class FakeHub:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.gated: set[str] = set()
+        self.hidden = False
+        """Gated repositories are not even described."""
         self.requests: list[str] = []
         """``METHOD path range`` of every request."""
         self.breaks_after: int | None = None
@@ -70,7 +72,11 @@ def handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             hub.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
             path = self.path.partition("?")[0].strip("/")
             if path.startswith("api/models/"):
-                self.describe("/".join(path.split("/")[2:4]))
+                asked = "/".join(path.split("/")[2:4])
+                if hub.hidden and asked in hub.gated:
+                    self.refuse(403, "GatedRepo")
+                else:
+                    self.describe(asked)
                 return
             repository, _, rest = path.partition("/resolve/")
             file = hub.root / repository / rest.partition("/")[2]

@@ -118,8 +118,10 @@ def test_an_interrupted_pull_goes_on_where_it_stopped(hub: FakeHub, capsys: Outp
     assert not list(TRELLIS2.folder.rglob("*.partial"))
 
 
-def test_the_gated_part_is_explained_and_the_rest_comes(hub: FakeHub, capsys: Output) -> None:
+@pytest.mark.parametrize("hidden", [False, True], ids=["described", "hidden"])
+def test_the_gated_part_is_explained_and_the_rest_comes(hub: FakeHub, capsys: Output, hidden: bool) -> None:
     hub.gated.add(ENCODER)
+    hub.hidden = hidden
     assert run(["models", "pull", "trellis2", "--yes"]) == ExitCode.REFUSED
     said = capsys.readouterr().err
     assert f"https://huggingface.co/{ENCODER} hands its files only to accounts that accepted its licence" in said
@@ -141,6 +143,8 @@ def test_the_gated_part_comes_by_hand(hub: FakeHub, tmp_path: Path, capsys: Outp
     capsys.readouterr()
     assert run(["models", "verify", "trellis2"]) == ExitCode.OK
     assert f"  {ENCODER}/model.safetensors: present" in capsys.readouterr().out
+    hub.hidden = True
+    assert run(["models", "pull", "trellis2"]) == ExitCode.OK, "what came by hand is not asked for again"
     (tmp_path / "empty").mkdir()
     assert run(["models", "pull", "trellis2", "--from", str(tmp_path / "empty")]) == ExitCode.USAGE
     assert "holds none of the files" in capsys.readouterr().err

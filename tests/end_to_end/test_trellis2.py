@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from open3dforge.v1 import jobs_pb2
 
-from bridge_server.backends.generator.base import GENERATORS
+from bridge_server.backends.generator.base import GENERATORS, GenerationSettings
 from bridge_server.backends.generator.trellis2_choices import DEVICE_VARIABLE, FOLDER_VARIABLE, MEMORY_VARIABLE
+from bridge_server.pipeline.preset_library import default_library
 from tests.end_to_end import input_files
 from tests.end_to_end.workplace import TINY, Workplace, opened, until
 
@@ -124,6 +125,26 @@ def test_new_weights_are_another_generator(weights: Path, monkeypatch: pytest.Mo
         assert GENERATORS.load("trellis2").identity != first
     finally:
         spoilt.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("quality", "road", "steps"), [("fast", "512", 8), ("balanced", "1024_cascade", 12), ("hero", "1536_cascade", 16)]
+)
+def test_a_quality_chooses_road_and_steps(quality: str, road: str, steps: int) -> None:
+    from bridge_server.backends.generator.trellis2 import wish_of
+
+    chosen = default_library().quality(quality)
+    settings = GenerationSettings(
+        resolution=chosen.resolution,
+        sparse_structure_steps=chosen.sparse_structure_steps,
+        shape_steps=chosen.shape_steps,
+        texture_steps=chosen.texture_steps,
+        seed=5,
+    )
+    wish = wish_of(settings)
+    assert (wish.road.value, wish.structure_steps, wish.shape_steps, wish.texture_steps) == (road, steps, steps, steps)
+    assert wish.seed == 5
+    assert wish.most_tokens == 49_152
 
 
 def test_the_high_poly_stands_in_our_space() -> None:

@@ -138,10 +138,10 @@ class FlowTransformer(nn.Module):
         velocity: Tensor = self.out_layer(hidden)
         return velocity
 
-    def compile_blocks(self) -> None:
-        """Compile every block when it first runs; token counts stay free, so that one compilation serves all."""
+    def compile_blocks(self, backend: str = "inductor") -> None:
+        """Compile every block as a whole when it first runs; one compilation serves all blocks and token counts."""
         for block in self.blocks:
-            block.compile(dynamic=True)
+            block.compile(dynamic=True, fullgraph=True, backend=backend)
 
     def limit_rows(self, rows: int | None) -> None:
         """Bound the feed-forward's memory; results do not depend on it."""

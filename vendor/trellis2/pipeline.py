@@ -118,10 +118,13 @@ def cascade_cells(
 ) -> tuple[Voxels, int]:
     """Tokens of the second sampling, and its resolution: lowered until there are few enough of them."""
     while True:
-        scaled = (fine.float() + 0.5) / coarse * (resolution // CELLS_A_TOKEN)
-        cells = scaled.to(torch.int32).unique(dim=0)
+        edge = resolution // CELLS_A_TOKEN
+        scaled = ((fine.float() + 0.5) / coarse * edge).to(torch.int64)
+        taken = torch.zeros((edge, edge, edge), dtype=torch.bool, device=fine.device)
+        taken[scaled[:, 0], scaled[:, 1], scaled[:, 2]] = True
+        cells = occupied_voxels(taken)
         if len(cells) < most_tokens or resolution <= LEAST_CASCADE:
-            return Voxels(cells), resolution
+            return cells, resolution
         resolution -= CASCADE_STEP
 
 

@@ -1,6 +1,8 @@
 """The flow transformer: official names and shapes, and every part against a reference written another way."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -245,3 +247,13 @@ def test_feed_forward_in_blocks_is_the_same() -> None:
         whole = model(normal(64, 5), 0.5, None, rotation)
         model.limit_rows(10)
         assert error(model(normal(64, 5), 0.5, None, rotation), array(whole)) < 1e-6
+
+
+@pytest.mark.slow
+def test_compiled_blocks_are_one_graph_each_for_all_token_counts() -> None:
+    """In a process of its own, since the checks of shapes in this one are no part of any graph."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.vendor.trellis2.compiled_flow"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1e-5
