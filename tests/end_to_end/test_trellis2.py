@@ -9,7 +9,10 @@ from open3dforge.v1 import jobs_pb2
 
 from bridge_server.backends.generator.base import GENERATORS, GenerationSettings
 from bridge_server.backends.generator.trellis2_choices import DEVICE_VARIABLE, FOLDER_VARIABLE, MEMORY_VARIABLE
+from bridge_server.errors import BackendUnavailable
 from bridge_server.pipeline.preset_library import default_library
+from bridge_server.run import SilentRun
+from bridge_server.values.image import Cutout, Cutouts, View
 from tests.end_to_end import input_files
 from tests.end_to_end.workplace import TINY, Workplace, opened, until
 
@@ -75,7 +78,10 @@ def test_it_is_cancelled_between_two_steps(learned: Workplace, inputs: Path) -> 
 def test_out_of_memory_goes_on_under_the_next_profile_and_says_so(
     weights: Path, inputs: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stages run in this process, so that torch's own allocation can fail the way it does on a full device."""
+    """Stages run in this process, so that torch's own allocation can fail the way it does on a full device.
+
+    Two photos condition the asset.
+    """
     import torch
 
     allocate = torch.cat
@@ -92,7 +98,8 @@ def test_out_of_memory_goes_on_under_the_next_profile_and_says_so(
     monkeypatch.setattr(torch, "cat", cat)
     folders = tmp_path_factory.mktemp("poor"), tmp_path_factory.mktemp("poor-packages")
     with opened(*folders, executor="inline") as place:
-        forged = place.forge(input_files.vase_photo(inputs), settings=SAMPLED, name="Poor", generator="trellis2")
+        views = {side: input_files.vase_photo(inputs, f"vase_{side}.png") for side in ("front", "left")}
+        forged = place.forge(views=views, settings=SAMPLED, name="Poor", generator="trellis2")
     assert failed
     (told,) = [entry for entry in forged.manifest.provenance.fallbacks if entry.code == "memory_profile_lowered"]
     assert "while colouring it under the 16 GB profile; it went on under the 12 GB profile" in told.message
@@ -113,6 +120,22 @@ def test_why_it_is_not_available(
     assert not found.available
     assert detail in found.detail
     assert remedy in found.remedy
+
+
+def test_a_spoilt_file_is_named_with_its_remedy(weights: Path) -> None:
+    spoilt = weights / "ckpts/ss_flow_img_dit_1_3B_64_bf16.safetensors"
+    content = spoilt.read_bytes()
+    spoilt.write_bytes(content[:-8])
+    settings = GenerationSettings(resolution=512, sparse_structure_steps=1, shape_steps=1, texture_steps=1, seed=0)
+    cutout = Cutout(pixels=np.full((32, 32, 4), 255, np.uint8), view=View.FRONT)
+    try:
+        with pytest.raises(BackendUnavailable) as caught:
+            GENERATORS.load("trellis2").generate(Cutouts(cutouts=(cutout,), method="alpha"), settings, SilentRun())
+    finally:
+        spoilt.write_bytes(content)
+    assert caught.value.subject == str(spoilt)
+    assert "no whole safetensors file" in caught.value.message
+    assert "./forge models pull trellis2" in caught.value.remedy
 
 
 def test_new_weights_are_another_generator(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,28 +168,3 @@ def test_a_quality_chooses_road_and_steps(quality: str, road: str, steps: int) -
     assert (wish.road.value, wish.structure_steps, wish.shape_steps, wish.texture_steps) == (road, steps, steps, steps)
     assert wish.seed == 5
     assert wish.most_tokens == 49_152
-
-
-def test_the_high_poly_stands_in_our_space() -> None:
-    """A vertex and the cell around it stay together; up, front and side are where they belong."""
-    from bridge_server.backends.generator.trellis2_surface import high_poly_of
-    from vendor.trellis2.decoding import DecodedAsset
-
-    edge = 8
-    corners = np.array([[0.2, -0.4, 0.1], [0.2, -0.4, 0.3], [-0.3, -0.4, 0.1], [0.2, 0.3, 0.1]], np.float32)
-    made = DecodedAsset(
-        positions=corners,
-        faces=np.array([[0, 1, 2], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32),
-        coords=np.floor((corners + 0.5) * edge).astype(np.int32),
-        attributes=np.repeat(np.arange(4, dtype=np.float32)[:, None] / 4, 6, axis=1),
-        resolution=edge,
-    )
-    high = high_poly_of(made)
-    assert high.mesh.bounds_m[0][1] == 0.0
-    front = high.mesh.positions_m[np.argmax(high.mesh.positions_m[:, 2])]
-    np.testing.assert_allclose(high.mesh.positions_m[1], [0.2, 0.2, 0.4], atol=1e-6)
-    assert front[2] == pytest.approx(0.4), "what faced -Y faces +Z"
-    cells = np.floor((high.mesh.positions_m - np.array(high.field.origin_m)) * edge).astype(np.int64)
-    centres = ((cells + 0.5) / edge + np.array(high.field.origin_m)).astype(np.float32)
-    found = high.field.sample(centres, lambda *_: None)
-    np.testing.assert_allclose(found.metallic, np.arange(4) / 4, atol=1e-6)

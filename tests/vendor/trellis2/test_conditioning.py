@@ -70,7 +70,7 @@ def test_all_tokens_after_a_plain_layer_norm(folder: Path) -> None:
     assert np.abs(found.double().numpy() - wanted).max() / np.abs(wanted).max() < 1e-4
 
 
-def test_the_full_encoder_has_the_official_names_and_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_full_encoder_has_the_official_names_and_shapes() -> None:
     """As the official file names them: transformers drops the prefix ``model.`` of the blocks where it stores them."""
     from transformers import DINOv3ViTConfig, DINOv3ViTModel
 

@@ -191,7 +191,7 @@ def test_an_empty_structure_is_told(networks: Residence) -> None:
         generate(networks, [picture()], QUICK, quiet)
 
 
-def test_numbers_out_of_range_are_told(networks: Residence, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_out_of_range_are_told(networks: Residence) -> None:
     spread = dataclasses.replace(networks.layout.shape_spread, mean=(float("inf"),) * 32)
     networks.layout = dataclasses.replace(networks.layout, shape_spread=spread)
     with pytest.raises(NotFinite, match="colouring it"):
