@@ -26,6 +26,14 @@ def in_row_blocks(work: Callable[[Tensor], Tensor], features: Tensor, row_bytes:
     return out
 
 
+def rewrite_row_blocks(work: Callable[[Tensor], Tensor], features: Tensor, row_bytes: int) -> Tensor:
+    """The same for work that keeps the width, and writes its result over `features`, which it returns."""
+    step = rows_a_block(features.device, row_bytes)
+    for start in range(0, len(features), step):
+        features[start : start + step] = work(features[start : start + step])
+    return features
+
+
 def rows_a_block(device: torch.device, row_bytes: int, limit_bytes: int = DEVICE_BLOCK_BYTES) -> int:
     """How many rows to take at a time within a limit; a processor takes no more than its cache holds."""
     block_bytes = min(limit_bytes, PROCESSOR_BLOCK_BYTES) if device.type == "cpu" else limit_bytes

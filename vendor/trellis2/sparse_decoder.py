@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vendor.trellis2.norms import FeatureNorm
-from vendor.trellis2.row_blocks import in_row_blocks
+from vendor.trellis2.row_blocks import in_row_blocks, rewrite_row_blocks
 from vendor.trellis2.sparse_conv import SparseConv3d, gather_conv
 from vendor.trellis2.subdivision import OCTANTS, Subdivision, channel_to_space
 from vendor.trellis2.voxels import SparseTensor, Voxels
@@ -155,9 +155,8 @@ class ConvNeXtBlock(nn.Module):
         """Same cells and channels out as in."""
         mixed = self.conv(volume).features
         row_bytes = (2 * MLP_RATIO + 3) * 4 * mixed.shape[1]
-        return volume.holding(
-            in_row_blocks(lambda rows: self.mlp(self.norm(rows)), mixed, row_bytes).add_(volume.features)
-        )
+        rewrite_row_blocks(lambda rows: self.mlp(self.norm(rows)), mixed, row_bytes)
+        return volume.holding(mixed.add_(volume.features))
 
 
 class UpBlock(nn.Module):
@@ -181,10 +180,10 @@ class UpBlock(nn.Module):
         else:
             raise ValueError("an up-block that predicts no subdivision has to be given one")
         row_bytes = 12 * volume.features.shape[1]
-        normal = in_row_blocks(lambda rows: functional.silu(self.norm1(rows)), volume.features, row_bytes)
-        children = SparseTensor(subdivision.children, self._children(normal, subdivision))
-        normal = in_row_blocks(lambda rows: functional.silu(self.norm2(rows)), children.features, row_bytes)
-        mixed = self.conv2(children.holding(normal))
+        hidden = in_row_blocks(lambda rows: functional.silu(self.norm1(rows)), volume.features, row_bytes)
+        hidden = self._children(hidden, subdivision)
+        rewrite_row_blocks(lambda rows: functional.silu(self.norm2(rows)), hidden, row_bytes)
+        mixed = self.conv2(SparseTensor(subdivision.children, hidden))
         skip = channel_to_space(volume, subdivision).features
         mixed.features.unflatten(1, (-1, self.skip_repeats)).add_(skip[:, :, None])
         return mixed, subdivision

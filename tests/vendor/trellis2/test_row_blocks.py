@@ -1,6 +1,6 @@
 import torch
 
-from vendor.trellis2.row_blocks import FEWEST_ROWS, in_row_blocks, rows_a_block
+from vendor.trellis2.row_blocks import FEWEST_ROWS, in_row_blocks, rewrite_row_blocks, rows_a_block
 
 
 def test_blocks_give_what_the_whole_gives():
@@ -13,6 +13,13 @@ def test_blocks_give_what_the_whole_gives():
 
     assert torch.equal(in_row_blocks(work, features, row_bytes=1 << 40), features.square())
     assert lengths == [FEWEST_ROWS] * 5 + [3]
+
+
+def test_rewriting_changes_the_table_itself():
+    features = torch.randn(2 * FEWEST_ROWS + 3, 4)
+    wanted = features.square()
+    assert rewrite_row_blocks(torch.square, features, row_bytes=1 << 40) is features
+    assert torch.equal(features, wanted)
 
 
 def test_no_rows_are_no_trouble():
