@@ -194,16 +194,16 @@ def quick_digest(files: "Iterable[Path]") -> str:
 
 
 def trellis2_layout(folder: Path | None) -> "Layout":
-    """What ``pipeline.json`` says, from the user's folder, from ours, or from the hub's cache.
+    """What ``pipeline.json`` says, from the user's folder (or ``owner/name`` in it), from ours, or the hub's cache.
 
     Raises ``BackendUnavailable`` with the command that brings the weights, or with what is wrong in the file.
     """
     from vendor.trellis2.layout import PIPELINE_FILE, LayoutError, in_hub_cache, read_layout
 
     repository = TRELLIS2.parts[0].repository
-    own = TRELLIS2.folder / repository
+    own = (folder or TRELLIS2.folder) / repository
     cached = in_hub_cache(f"{repository}/{PIPELINE_FILE}")
-    root = folder or (own if (own / PIPELINE_FILE).is_file() or cached is None else cached.parent)
+    root = own if (own / PIPELINE_FILE).is_file() else folder or (own if cached is None else cached.parent)
     try:
         return read_layout(root)
     except LayoutError as error:

@@ -138,6 +138,13 @@ def test_a_spoilt_file_is_named_with_its_remedy(weights: Path) -> None:
     assert "./forge models pull trellis2" in caught.value.remedy
 
 
+def test_the_folder_above_serves_too(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = GENERATORS.load("trellis2").identity
+    monkeypatch.setenv(FOLDER_VARIABLE, str(weights.parents[1]))
+    assert GENERATORS.availability("trellis2").available
+    assert GENERATORS.load("trellis2").identity == first
+
+
 def test_new_weights_are_another_generator(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = GENERATORS.load("trellis2").identity
     assert first == GENERATORS.load("trellis2").identity
