@@ -49,7 +49,7 @@ def test_what_is_stored_is_what_computes(tiny_root: Path, name: str, precision: 
 def test_one_error_names_all_that_does_not_fit(flow: ModelFiles) -> None:
     state = load_file(flow.weights)
     del state["out_layer.bias"]
-    state["blocks.0.self_attn.to_qkv.weight"] = torch.zeros(70, 24)
+    state["blocks.0.self_attn.to_qkv.weight"] = torch.zeros(34, 12)
     state["blocks.1.modulation"] = torch.zeros(3)
     save_file(state, flow.weights)
     with pytest.raises(LayoutError) as caught:
@@ -58,7 +58,7 @@ def test_one_error_names_all_that_does_not_fit(flow: ModelFiles) -> None:
     assert caught.value.file == flow.weights
     assert "1 missing: out_layer.bias" in said
     assert "1 left over: blocks.1.modulation" in said
-    assert "blocks.0.self_attn.to_qkv.weight is [70, 24] and should be [72, 24]" in said
+    assert "blocks.0.self_attn.to_qkv.weight is [34, 12] and should be [36, 12]" in said
 
 
 def test_long_lists_are_counted() -> None:
