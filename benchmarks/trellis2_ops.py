@@ -22,7 +22,7 @@ from vendor.trellis2.subdivision import Subdivision, channel_to_space
 from vendor.trellis2.voxels import SparseTensor, Voxels, occupied_voxels
 
 ROUNDS = 3
-LEAST_S = 0.5
+LEAST_S = 0.15
 """Every time is the best of at least so many rounds and so many seconds."""
 EDGES = (32, 64, 96, 128)
 CHANNELS = {32: (1024, 512), 64: (512, 256), 96: (256, 128), 128: (128, 64)}
