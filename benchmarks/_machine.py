@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PACKAGES = ("numpy", "embreex", "warp-lang", "pymeshlab", "xatlas", "coacd", "onnxruntime")
+PACKAGES = ("numpy", "embreex", "warp-lang", "pymeshlab", "xatlas", "coacd", "onnxruntime", "torch")
 
 
 def description() -> dict[str, object]:

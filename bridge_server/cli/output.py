@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 
-from bridge_server.errors import ForgeError
+from bridge_server.errors import ForgeError, InputError
 
 _STYLES = {
     **dict.fromkeys(("ok", "pass", "present", "succeeded", "finished"), "green"),
@@ -54,6 +54,14 @@ def show_error(error: ForgeError, *, as_json: bool) -> None:
     remark(f"forge: {subject}{error.message}")
     if error.remedy:
         remark(f"       {error.remedy}")
+
+
+def confirmed(question: str, *, remedy: str) -> bool:
+    """Whether a person says yes. Raises ``InputError`` where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise InputError("wants to be confirmed, and nobody can answer here.", subject=question, remedy=remedy)
+    remark(f"{question} [y/N]")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

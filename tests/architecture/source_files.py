@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT_FOLDERS = ("bridge_server", "unreal_scripts", "ue_plugin", "bootstrap")
+PRODUCT_FOLDERS = ("bridge_server", "unreal_scripts", "ue_plugin", "bootstrap", "vendor")
 
 
 @dataclass(frozen=True)

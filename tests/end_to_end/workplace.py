@@ -84,12 +84,13 @@ class Workplace:
         preset: str = "prop_UE5_standard",
         name: str = "",
         settings: Mapping[str, object] = SMALL,
+        generator: str = "",
     ) -> jobs_pb2.Job:
         """Queue a job the way ``forge submit`` does."""
         file = files[0] if files else None
         inputs = submission.parse_inputs(file, [f"{side}={path}" for side, path in (views or {}).items()])
         overrides = submission.parse_overrides([f"{setting}={value}" for setting, value in settings.items()])
-        wish = submission.Wish(preset=preset, name=name, overrides=overrides)
+        wish = submission.Wish(preset=preset, name=name, overrides=overrides, generator=generator)
         return submission.submit(self.client, inputs, wish, lambda *_: None)
 
     def ended(self, job: jobs_pb2.Job) -> jobs_pb2.Job:

@@ -34,6 +34,9 @@ class Generator(Protocol):
 
 GENERATORS: BackendKind[Generator] = BackendKind(
     name="generator",
-    table={"embedded": "bridge_server.backends.generator.embedded:EmbeddedGenerator"},
+    table={
+        "trellis2": "bridge_server.backends.generator.trellis2:Trellis2Generator",
+        "embedded": "bridge_server.backends.generator.embedded:EmbeddedGenerator",
+    },
     entry_point_group="open3dforge.generators",
 )
