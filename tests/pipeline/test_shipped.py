@@ -18,7 +18,8 @@ ANY_BACKEND = replace(
         for kind in REGISTRY.kinds
     },
 )
-MESH_ROAD = ("load_mesh", *(name for name in REGISTRY.stages if name not in ("matte", "generate", "load_mesh")))
+OF_OTHER_ROADS = ("matte", "generate", "load_mesh", "load_low", "bake_maps")
+MESH_ROAD = ("load_mesh", *(name for name in REGISTRY.stages if name not in OF_OTHER_ROADS))
 PHOTO_ROAD = ("matte", "generate", *MESH_ROAD[1:])
 
 
