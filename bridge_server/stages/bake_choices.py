@@ -17,3 +17,12 @@ class Green(enum.StrEnum):
 
     GL = "gl"
     DX = "dx"
+
+
+class RayDirection(enum.StrEnum):
+    """Which way rays leave the low poly."""
+
+    SMOOTH = "smooth"
+    """Along normals that are averaged over all faces around."""
+    SKEW_FREE = "skew_free"
+    """Along the normals of flat faces, averaged only close to their edges."""
