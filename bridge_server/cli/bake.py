@@ -11,7 +11,7 @@ import typer
 
 from bridge_server.cli import options, output
 from bridge_server.cli.exit_codes import ExitCode
-from bridge_server.stages.bake_choices import DEFAULT_MAPS, Bits, Green
+from bridge_server.stages.bake_choices import DEFAULT_MAPS, Bits, Green, RayDirection
 
 if TYPE_CHECKING:
     from bridge_server.package.map_set import MapSet
@@ -39,6 +39,9 @@ def bake(
     out: Annotated[Path, typer.Option(help="Folder that receives the maps and bake.json.")] = Path("out"),
     name: Annotated[str, typer.Option(help="Name in T_NAME_N.png.", show_default="that of the low poly")] = "",
     cage: Annotated[float, typer.Option(min=0.0, help="How far rays look, in metres; 0 measures it.")] = 0.0,
+    rays: Annotated[
+        RayDirection, typer.Option(help="smooth: along averaged normals; skew_free: straight over flat faces.")
+    ] = RayDirection.SMOOTH,
     supersample: Annotated[int, typer.Option(min=1, max=4, help="Rays along each edge of a texel.")] = 2,
     samples: Annotated[int, typer.Option(min=1, max=4096, help="Rays a texel of AO, thickness, bent normal.")] = 64,
     bits: Annotated[Bits, typer.Option(help="Depth of the normal maps.")] = Bits.EIGHT,
@@ -67,6 +70,7 @@ def bake(
         resolution_px=size,
         supersample=supersample,
         cage_offset_m=cage,
+        ray_direction=rays,
         samples=samples,
         bits=bits,
         green=green,

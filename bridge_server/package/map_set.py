@@ -68,6 +68,7 @@ def document(maps: MapSet) -> dict[str, object]:
         "size_px": baked.size_px,
         "supersample": baked.supersample,
         "samples": baked.samples,
+        "ray_direction": baked.ray_direction,
         "cage_m": baked.cage_m,
         "cage_measured": baked.cage_measured,
         "share_by_ray": baked.share_by_ray,

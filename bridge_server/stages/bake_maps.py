@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import InputError
 from bridge_server.run import PartialRun, Run
-from bridge_server.stages.bake_choices import DEFAULT_MAPS, Bits, Green
+from bridge_server.stages.bake_choices import DEFAULT_MAPS, Bits, Green, RayDirection
 from bridge_server.stages.bake_images import SUFFIXES, MapName, MapSettings, needed_for
 from bridge_server.stages.bake_set import BakedSet, BakeWish, bake_set
 from bridge_server.stages.map_part_id import PartKind
@@ -36,6 +36,8 @@ class BakeMaps(Stage):
     """Rays along each edge of a texel."""
     cage_offset_m: Annotated[float, Range(0, 1000)] = 0.0
     """How far from the low poly a ray looks for the high poly, to either side; 0 measures what is needed."""
+    ray_direction: RayDirection = RayDirection.SMOOTH
+    """``smooth`` is right for organic shapes; ``skew_free`` keeps straight detail on flat faces straight."""
     samples: Annotated[int, Range(1, 4096)] = 64
     """Rays of a texel: of ambient occlusion, thickness and bent normals."""
     bits: Bits = Bits.EIGHT
@@ -61,6 +63,7 @@ class BakeMaps(Stage):
             resolution_px=self.resolution_px,
             supersample=self.supersample,
             cage_m=self.cage_offset_m,
+            ray_direction=self.ray_direction,
             settings=MapSettings(
                 samples=self.samples,
                 bits=int(self.bits.value),
@@ -105,6 +108,7 @@ def as_files(wish: BakeWish, baked: BakedSet, high_poly: HighPoly, raycaster: Ra
         size_px=wish.resolution_px,
         supersample=wish.supersample,
         samples=wish.settings.samples,
+        ray_direction=wish.ray_direction.value,
         cage_m=baked.cage_m,
         cage_measured=wish.cage_m == 0.0,
         share_by_ray=baked.share_by_ray,

@@ -31,6 +31,8 @@ class BakedMaps(Value):
     size_px: int
     supersample: int
     samples: int
+    ray_direction: str
+    """``smooth`` or ``skew_free``."""
     cage_m: float
     cage_measured: bool
     share_by_ray: float
