@@ -135,14 +135,15 @@ def _normal(bench: Bench, _: Made, run: Run) -> Texels:
 
 
 def _object_normal(bench: Bench, _: Made, run: Run) -> Texels:
-    words = encoded(bench.gutter.fill(object_normals(bench.high_poly, bench.hits, run)))
+    means = object_normals(bench.high_poly, bench.hits, run)
+    words = encoded(bench.gutter.fill_directions(means, tangent_space=False))
     return Texels(direction_texels(words, bench.settings.bits, dither=bench.settings.dither))
 
 
 def _bent_normal(bench: Bench, _: Made, run: Run) -> Texels:
     settings = bench.settings
     means = bent_normals(bench.raycaster, bench.high_poly, bench.unwrapped, bench.hits, run, samples=settings.samples)
-    words = encoded(bench.gutter.fill(means))
+    words = encoded(bench.gutter.fill_directions(means, tangent_space=True))
     return Texels(direction_texels(words, settings.bits, settings.directx, settings.dither), figures=_green(bench))
 
 

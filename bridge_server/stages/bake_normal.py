@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from bridge_server.blocks import over_blocks
 from bridge_server.run import Run
 from bridge_server.stages.corner_normals import corner_normals, hard_half_edges
-from bridge_server.stages.gutter import chart_map, gutter_of
+from bridge_server.stages.gutter import gutter_for
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.stages.texel_average import interpolated, texel_means
 from bridge_server.stages.trace_rays import unit_rows
@@ -28,7 +28,7 @@ class BakeNormal(Stage):
 
     name: ClassVar[str] = "bake_normal"
     writes: ClassVar[str] = "normal"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     hard_edge_angle_deg: Annotated[float, Range(0, 180)] = 60.0
     """Edges of the high poly that turn by more than this are baked as edges; the rest is smooth."""
@@ -47,8 +47,8 @@ class BakeNormal(Stage):
 
         means = texel_means(texel_hits, 3, evaluate, run, "normals")
         run.checkpoint(1.0, "filling the gutter")
-        gutter = gutter_of(chart_map(texel_hits, unwrapped), unwrapped.padding_px)
-        return NormalMap(pixels=encoded(gutter.fill(means)))
+        gutter = gutter_for(texel_hits, unwrapped)
+        return NormalMap(pixels=encoded(gutter.fill_directions(means, tangent_space=True)))
 
 
 def in_tangent_space(

@@ -11,7 +11,7 @@ from bridge_server.backends.raycaster.base import Raycaster, RayScene
 from bridge_server.run import Run
 from bridge_server.stages.bake_choices import RayDirection
 from bridge_server.stages.bake_images import Bench, MapName, MapSettings, Texels, make_map, needed_for, stored
-from bridge_server.stages.gutter import chart_map, gutter_of
+from bridge_server.stages.gutter import gutter_for
 from bridge_server.stages.png_writer import encode_png
 from bridge_server.stages.trace import Trace
 from bridge_server.stages.trace_rays import measured_cage_m
@@ -77,7 +77,7 @@ def bake_set(
         ray_direction=wish.ray_direction,
     )
     hits = trace(run, shared, high_poly=high_poly, unwrapped=unwrapped)
-    gutter = gutter_of(chart_map(hits, unwrapped), unwrapped.padding_px)
+    gutter = gutter_for(hits, unwrapped)
     trace_seconds = time.monotonic() - begun
     bench = Bench(high_poly, unwrapped, hits, shared, gutter, wish.settings)
     made: dict[MapName, Texels] = {}

@@ -1,0 +1,216 @@
+"""What lies across the seams of a map.
+
+Where two charts meet on the surface, a filter that reads past the edge of one chart has to find there what lies beyond
+the seam, which is in the other chart; only then do both sides show the same along the seam. A texel just outside a
+chart therefore takes the value at its mirror image in the chart across. Seams at which the low poly has a hard edge
+are left alone: the surface ends there, and neither side shall shine through to the other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from bridge_server.values.half_edges import opposite_half_edges
+from bridge_server.values.mesh import UnwrappedMesh
+from bridge_server.values.texel_grid import cover_centers
+
+REACH_PX = 1.5
+"""How far past its edge a chart is continued, as far as bilinear filtering looks."""
+SMOOTH_COSINE = 0.999
+"""Normals on both sides that agree as well as this make no hard edge."""
+CREASE_COSINE = float(np.cos(np.radians(30.0)))
+"""Directions that differ by more across a seam are two sides of an edge of the high poly."""
+ROUNDS = 2
+"""A mirror image may itself lie between texels that are mirrored, so one round is not enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """Texels outside charts that continue them across seams."""
+
+    texels: Int64[np.ndarray, "texels"]
+    """Row-major."""
+    across_px: Float32[np.ndarray, "texels 2"]
+    """Column and row of each one's mirror image, from the top left corner of the map."""
+    turns: Float32[np.ndarray, "texels 3 3"]
+    """From the tangent space across to the one on this side."""
+
+    def cross(self, values: Float32[np.ndarray, "size size channels"]) -> Float32[np.ndarray, "size size channels"]:
+        """The map with its seam texels replaced."""
+        result = values.copy()
+        flat = result.reshape(-1, values.shape[2])
+        for _ in range(ROUNDS if len(self.texels) else 0):
+            flat[self.texels] = between(result, self.across_px)
+        return result
+
+    def cross_directions(
+        self, values: Float32[np.ndarray, "size size 3"], *, tangent_space: bool
+    ) -> Float32[np.ndarray, "size size 3"]:
+        """The same for directions. Where they jump at the seam there is an edge, and it stays one."""
+        result = values.copy()
+        flat = result.reshape(-1, 3)
+        own = flat[self.texels]
+        for _ in range(ROUNDS if len(self.texels) else 0):
+            found = between(result, self.across_px)
+            if tangent_space:
+                found = np.einsum("tij,tj->ti", self.turns, found)
+                found[:, 2] = np.maximum(found[:, 2], 0.0)
+            cosine = np.einsum("ti,ti->t", found, own)
+            near = cosine > CREASE_COSINE * np.linalg.norm(found, axis=1) * np.linalg.norm(own, axis=1)
+            flat[self.texels] = np.where(near[:, None], found, own)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """Smooth seams, each twice: as one chart and as the other sees it."""
+
+    here_px: Float64[np.ndarray, "edges 2 2"]
+    """Both ends, so that the chart lies to a known side."""
+    there_px: Float64[np.ndarray, "edges 2 2"]
+    """The same ends in the chart across."""
+    outward: Float64[np.ndarray, "edges 2"]
+    """Unit vector out of the chart here."""
+    inward_there: Float64[np.ndarray, "edges 2"]
+    """Unit vector into the chart across."""
+    frames_here: Float64[np.ndarray, "edges 2 3 3"]
+    """Tangent, bitangent and normal at both ends."""
+    frames_there: Float64[np.ndarray, "edges 2 3 3"]
+
+
+def seams_of(low: UnwrappedMesh, size_px: int) -> Seams:
+    """Plan what lies across all smooth seams of a map."""
+    edges = _smooth_seams(low, size_px)
+    edge, texel = _texels_beside(edges, size_px, _centers_covered(low, size_px))
+    share, gap_px, _ = _measured(edges, edge, texel, size_px)
+    here, there = (_length(ends) for ends in (edges.here_px[edge], edges.there_px[edge]))
+    foot = edges.there_px[edge, 0] + share[:, None] * (edges.there_px[edge, 1] - edges.there_px[edge, 0])
+    depth_px = gap_px * there / here
+    return Seams(
+        texels=texel,
+        across_px=(foot + edges.inward_there[edge] * depth_px[:, None]).astype(np.float32),
+        turns=_turns(edges, edge, share).astype(np.float32),
+    )
+
+
+def _smooth_seams(low: UnwrappedMesh, size_px: int) -> _Edges:
+    opposite = opposite_half_edges(low.welded[low.faces])
+    half = np.flatnonzero(opposite >= 0)
+    other = opposite[half]
+    corners, across = _ends(low, half), _ends(low, other)[:, ::-1]
+    places = low.uvs.astype(np.float64) * size_px
+    parted = np.abs(places[corners] - places[across]).max(axis=(1, 2)) > 1e-3
+    smooth = np.einsum("eki,eki->ek", low.normals[corners], low.normals[across]).min(axis=1) > SMOOTH_COSINE
+    sound = (_length(places[corners]) > 1e-6) & (_length(places[across]) > 1e-6)
+    kept = parted & smooth & sound
+    corners, across = corners[kept], across[kept]
+    third_here = places[low.faces[half[kept] // 3, (half[kept] + 2) % 3]]
+    third_there = places[low.faces[other[kept] // 3, (other[kept] + 2) % 3]]
+    frames = _frames(low)
+    return _Edges(
+        here_px=places[corners],
+        there_px=places[across],
+        outward=-_towards(places[corners], third_here),
+        inward_there=_towards(places[across], third_there),
+        frames_here=frames[corners],
+        frames_there=frames[across],
+    )
+
+
+def _ends(low: UnwrappedMesh, half: Int64[np.ndarray, "edges"]) -> Int64[np.ndarray, "edges 2"]:
+    face, corner = np.divmod(half, 3)
+    return np.stack([low.faces[face, corner], low.faces[face, (corner + 1) % 3]], axis=1).astype(np.int64)
+
+
+def _towards(
+    ends: Float64[np.ndarray, "edges 2 2"], third: Float64[np.ndarray, "edges 2"]
+) -> Float64[np.ndarray, "edges 2"]:
+    """Unit vector at right angles to each edge, to the side on which the third corner lies."""
+    along = (ends[:, 1] - ends[:, 0]) / _length(ends)[:, None]
+    normal = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    side = np.einsum("ei,ei->e", third - ends[:, 0], normal)
+    return normal * np.where(side < 0.0, -1.0, 1.0)[:, None]
+
+
+def _length(ends: Float64[np.ndarray, "edges 2 2"]) -> Float64[np.ndarray, "edges"]:
+    return np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
+
+
+def _frames(low: UnwrappedMesh) -> Float64[np.ndarray, "vertices 3 3"]:
+    """Rows: tangent, bitangent, normal."""
+    normals, tangents = low.normals.astype(np.float64), low.tangents[:, :3].astype(np.float64)
+    bitangents = np.cross(normals, tangents) * np.where(low.tangents[:, 3:] < 0.0, -1.0, 1.0)
+    return np.stack([tangents, bitangents, normals], axis=1)
+
+
+def _turns(
+    edges: _Edges, edge: Int64[np.ndarray, "texels"], share: Float64[np.ndarray, "texels"]
+) -> Float64[np.ndarray, "texels 3 3"]:
+    """Both frames are taken on the seam: what differs from it farther in belongs to the low poly's own shape."""
+    part = share[:, None, None]
+    here = edges.frames_here[edge, 0] * (1.0 - part) + edges.frames_here[edge, 1] * part
+    there = edges.frames_there[edge, 0] * (1.0 - part) + edges.frames_there[edge, 1] * part
+    volume = np.linalg.det(here)
+    flat = np.abs(volume) < 1e-6
+    here[flat], there[flat] = np.eye(3), np.eye(3)
+    return np.linalg.inv(here.transpose(0, 2, 1)) @ there.transpose(0, 2, 1)
+
+
+def _centers_covered(low: UnwrappedMesh, size_px: int) -> Bool[np.ndarray, "texels"]:
+    covered = np.zeros(size_px * size_px, np.bool_)
+    for cells in cover_centers(low.uvs, low.faces, size_px):
+        covered[cells.index] = True
+    return covered
+
+
+def _texels_beside(
+    edges: _Edges, size_px: int, covered: Bool[np.ndarray, "texels"]
+) -> tuple[Int64[np.ndarray, "texels"], Int64[np.ndarray, "texels"]]:
+    """Texels whose centre is in no chart, each with the nearest seam that it lies straight outside of."""
+    steps = np.maximum(np.ceil(_length(edges.here_px)), 1.0).astype(np.int64)
+    edge = np.repeat(np.arange(len(steps)), steps)
+    first = np.cumsum(steps) - steps
+    share = ((np.arange(len(edge)) - first[edge] + 0.5) / steps[edge])[:, None]
+    place = edges.here_px[edge, 0] * (1.0 - share) + edges.here_px[edge, 1] * share
+    cell = np.floor(place).astype(np.int64)
+    parts = []
+    for down in range(-2, 3):
+        for right in range(-2, 3):
+            column, row = cell[:, 0] + right, cell[:, 1] + down
+            inside = (column >= 0) & (column < size_px) & (row >= 0) & (row < size_px)
+            texel = np.where(inside, row * size_px + column, 0)
+            rows = np.flatnonzero(inside & ~covered[texel])
+            parts.append(np.unique(texel[rows] * max(len(steps), 1) + edge[rows]))
+    texel, edge = np.divmod(np.unique(np.concatenate(parts)), max(len(steps), 1))
+    share, gap_px, straight = _measured(edges, edge, texel, size_px)
+    rows = np.flatnonzero(straight & (gap_px > 0.0) & (gap_px <= REACH_PX))
+    order = rows[np.lexsort((edge[rows], gap_px[rows], texel[rows]))]
+    firsts = np.concatenate([[True], np.diff(texel[order]) > 0]) if len(order) else np.zeros(0, np.bool_)
+    return edge[order[firsts]], texel[order[firsts]]
+
+
+def _measured(
+    edges: _Edges, edge: Int64[np.ndarray, "texels"], texel: Int64[np.ndarray, "texels"], size_px: int
+) -> tuple[Float64[np.ndarray, "texels"], Float64[np.ndarray, "texels"], Bool[np.ndarray, "texels"]]:
+    """Where along its edge each texel's centre lies, how far outside, and whether that is straight outside."""
+    center = np.stack([texel % size_px, texel // size_px], axis=1) + 0.5
+    offset = center - edges.here_px[edge, 0]
+    along = edges.here_px[edge, 1] - edges.here_px[edge, 0]
+    share = np.einsum("ti,ti->t", offset, along) / np.einsum("ti,ti->t", along, along)
+    return share, np.einsum("ti,ti->t", offset, edges.outward[edge]), (share >= 0.0) & (share <= 1.0)
+
+
+def between(
+    values: Float32[np.ndarray, "size size channels"], places_px: Float32[np.ndarray, "places 2"]
+) -> Float32[np.ndarray, "places channels"]:
+    """Bilinear lookup, clamped at the border of the map."""
+    last = len(values) - 1
+    place = np.clip(places_px - np.float32(0.5), 0.0, last)
+    low = np.minimum(np.floor(place).astype(np.int64), max(last - 1, 0))
+    right, down = (place - low).T[:, :, None].astype(np.float32)
+    column, row = low.T
+    next_column, next_row = np.minimum(column + 1, last), np.minimum(row + 1, last)
+    upper = values[row, column] * (1 - right) + values[row, next_column] * right
+    lower = values[next_row, column] * (1 - right) + values[next_row, next_column] * right
+    return upper * (1 - down) + lower * down
