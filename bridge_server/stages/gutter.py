@@ -145,7 +145,7 @@ def _background(
 ) -> Float32[np.ndarray, "far channels"]:
     """Block means pulled up a pyramid and pushed down into the blocks that have none, then read between blocks.
 
-    A coarser cell is the mean of those of its four that have something, so an empty one changes no mean above it.
+    A coarser cell is the mean of those of its four that have something.
     """
     size = len(values)
     counts = _block_sums(covered[:, :, None], block_px)
@@ -168,5 +168,14 @@ def _pulled_and_pushed(
     counts = weights.reshape(half, 2, half, 2).sum(axis=(1, 3))
     sums = padded.reshape(half, 2, half, 2, -1).sum(axis=(1, 3))
     coarse = _pulled_and_pushed(sums / np.maximum(counts, 1.0)[:, :, None], counts > 0.0)
-    spread = np.repeat(np.repeat(coarse, 2, axis=0), 2, axis=1)[: len(means), : len(means)]
+    spread = _twice_as_large(_twice_as_large(coarse).swapaxes(0, 1)).swapaxes(0, 1)[: len(means), : len(means)]
     return np.where(known[:, :, None], means, spread)
+
+
+def _twice_as_large(
+    cells: Float64[np.ndarray, "rows columns channels"],
+) -> Float64[np.ndarray, "more columns channels"]:
+    """Linear interpolation along the first axis: each half lies a quarter of a cell from the middle."""
+    before, after = np.concatenate([cells[:1], cells[:-1]]), np.concatenate([cells[1:], cells[-1:]])
+    halves = np.stack([0.75 * cells + 0.25 * before, 0.75 * cells + 0.25 * after], axis=1)
+    return halves.reshape(-1, *cells.shape[1:])
