@@ -1,12 +1,11 @@
 """From a place on the low poly to the place on the high poly that it stands for."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32
 
-from bridge_server.backends.raycaster.base import NearestPlaces, RayScene
+from bridge_server.backends.raycaster.base import RayScene
 from bridge_server.values.mesh import Mesh
 
 SURFACES_PASSED = 6
@@ -72,8 +71,9 @@ def places_on_high(
         barycentrics=np.zeros((count, 3), np.float32),
         distances_m=np.full(count, np.inf, np.float32),
     )
-    inside = _look_outward(target, points_m, normals, found)
-    _look_inward(target, points_m, normals, np.flatnonzero(~inside), found)
+    for side in (1.0, -1.0):
+        _cast(target, points_m, normals, np.float32(side), found)
+    _uncover(target, points_m, normals, found)
     by_ray = found.faces >= 0
     lost = np.flatnonzero(~by_ray)
     if len(lost):
@@ -90,87 +90,62 @@ def measured_cage_m(scene: RayScene, points_m: Float32[np.ndarray, "points 3"], 
     return float(np.clip(CAGE_FACTOR * distance, CAGE_LEAST * diagonal_m, CAGE_MOST * diagonal_m))
 
 
-def _look_outward(
+def _cast(
     target: Target,
     points_m: Float32[np.ndarray, "points 3"],
     normals: Float32[np.ndarray, "points 3"],
-    found: _Found,
-) -> Bool[np.ndarray, "points"]:
-    """Follow the rays to the end of the cage and write what they find; whether each point lies inside a solid."""
-    entered = np.zeros(len(points_m), np.int32)
-    inside = np.zeros(len(points_m), np.bool_)
-
-    def visit(met: _Met) -> Bool[np.ndarray, "met"]:
-        left = met.same_way & (entered[met.rays] == 0)
-        entered[met.rays] += np.where(left, 0, np.where(met.same_way, -1, 1)).astype(np.int32)
-        inside[met.rays[left]] = True
-        nearer = met.same_way & ~left & ~inside[met.rays] & (met.gone_m < found.distances_m[met.rays])
-        _take(found, met, left | nearer)
-        return np.ones(len(met.rays), np.bool_)
-
-    _follow(target, points_m, normals, np.arange(len(points_m)), visit, outward=True)
-    return inside
-
-
-def _look_inward(
-    target: Target,
-    points_m: Float32[np.ndarray, "points 3"],
-    normals: Float32[np.ndarray, "points 3"],
-    rays: Int64[np.ndarray, "rays"],
+    side: np.float32,
     found: _Found,
 ) -> None:
-    """Follow the rays up to the first surface that faces the same way, and write what is nearer than ``found``."""
-
-    def visit(met: _Met) -> Bool[np.ndarray, "met"]:
-        _take(found, met, met.same_way & (np.abs(met.gone_m) < found.distances_m[met.rays]))
-        return ~met.same_way
-
-    _follow(target, points_m, normals, rays, visit, outward=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Met:
-    """Surfaces that rays have met within the cage, one a ray."""
-
-    rays: Int64[np.ndarray, "met"]
-    faces: Int32[np.ndarray, "met"]
-    barycentrics: Float32[np.ndarray, "met 3"]
-    gone_m: Float32[np.ndarray, "met"]
-    """How far from the low poly."""
-    same_way: Bool[np.ndarray, "met"]
-    """Whether the surface faces the way the low poly does."""
-
-
-def _follow(
-    target: Target,
-    points_m: Float32[np.ndarray, "points 3"],
-    normals: Float32[np.ndarray, "points 3"],
-    rays: Int64[np.ndarray, "rays"],
-    visit: Callable[[_Met], Bool[np.ndarray, "met"]],
-    *,
-    outward: bool,
-) -> None:
-    """Show ``visit`` each surface that rays meet within the cage, in turn; it says which rays go on."""
-    start = np.float32(target.cage_m * START_SHARE)
-    along = normals if outward else -normals
+    """Follow the rays to one side and write what is nearer than ``found`` into it."""
+    cage_m, start = target.cage_m, np.float32(target.cage_m * START_SHARE)
+    ray = np.arange(len(points_m))
+    along = normals * side
     gone = np.full(len(points_m), -start, np.float32)
     for _ in range(SURFACES_PASSED):
-        if len(rays) == 0:
+        hits = target.scene.first_hits(points_m[ray] + along[ray] * gone[ray, None], along[ray], cage_m + float(start))
+        hit = hits.faces >= 0
+        ray, faces, weights = ray[hit], hits.faces[hit], hits.barycentrics[hit]
+        gone[ray] += hits.distances_m[hit]
+        same_way = np.einsum("ij,ij->i", target.face_normals[faces], normals[ray]) > 0.0
+        away = np.abs(gone[ray])
+        better = same_way & (away < found.distances_m[ray]) & (away <= cage_m)
+        chosen = ray[better]
+        found.faces[chosen], found.barycentrics[chosen] = faces[better], weights[better]
+        found.distances_m[chosen] = away[better]
+        ray = ray[~same_way & (gone[ray] < cage_m)]
+        if len(ray) == 0:
             return
-        origins = points_m[rays] + along[rays] * gone[rays, None]
-        hits = target.scene.first_hits(origins, along[rays], target.cage_m + float(start))
-        gone[rays] += hits.distances_m
-        met = (hits.faces >= 0) & (gone[rays] <= target.cage_m)
-        rays, faces = rays[met], hits.faces[met]
-        same_way = np.einsum("ij,ij->i", target.face_normals[faces], normals[rays]) > 0.0
-        rays = rays[visit(_Met(rays, faces, hits.barycentrics[met], gone[rays], same_way))]
-        gone[rays] += start
+        gone[ray] += start
 
 
-def _take(found: _Found, met: _Met, chosen: Bool[np.ndarray, "met"]) -> None:
-    rows = met.rays[chosen]
-    found.faces[rows], found.barycentrics[rows] = met.faces[chosen], met.barycentrics[chosen]
-    found.distances_m[rows] = np.abs(met.gone_m[chosen])
+def _uncover(
+    target: Target,
+    points_m: Float32[np.ndarray, "points 3"],
+    normals: Float32[np.ndarray, "points 3"],
+    found: _Found,
+) -> None:
+    """Go on outward from what was found, and take the surface by which a ray leaves a solid that it has not entered."""
+    start = np.float32(target.cage_m * START_SHARE)
+    ray = np.flatnonzero(found.faces >= 0)
+    places = _places(target, found.faces[ray], found.barycentrics[ray])
+    gone = np.zeros(len(points_m), np.float32)
+    gone[ray] = np.einsum("ij,ij->i", places - points_m[ray], normals[ray]) + start
+    entered = np.zeros(len(points_m), np.int32)
+    for _ in range(SURFACES_PASSED):
+        if len(ray) == 0:
+            return
+        origins = points_m[ray] + normals[ray] * gone[ray, None]
+        hits = target.scene.first_hits(origins, normals[ray], 2.0 * target.cage_m)
+        gone[ray] += hits.distances_m
+        met = (hits.faces >= 0) & (gone[ray] <= target.cage_m)
+        ray, faces, weights = ray[met], hits.faces[met], hits.barycentrics[met]
+        same_way = np.einsum("ij,ij->i", target.face_normals[faces], normals[ray]) > 0.0
+        left = same_way & (entered[ray] == 0)
+        entered[ray] += np.where(left, 0, np.where(same_way, -1, 1)).astype(np.int32)
+        chosen = ray[left]
+        found.faces[chosen], found.barycentrics[chosen] = faces[left], weights[left]
+        gone[ray] += start
 
 
 def _closest(
@@ -193,7 +168,7 @@ def _closest(
         for side in (1.0, -1.0):
             offset = np.float32(side * target.cage_m * 2.0**step)
             found = target.scene.nearest((points_m[away] + normals[away] * offset).astype(np.float32))
-            gap = np.linalg.norm(_places(target, found) - points_m[away], axis=1)
+            gap = np.linalg.norm(_places(target, found.faces, found.barycentrics) - points_m[away], axis=1)
             turned = np.einsum("ij,ij->i", target.face_normals[found.faces], normals[away]) > 0.0
             better = turned & (gap < best)
             rows = away[better]
@@ -203,10 +178,11 @@ def _closest(
     return faces, barycentrics
 
 
-def _places(target: Target, found: NearestPlaces) -> Float32[np.ndarray, "points 3"]:
-    return np.einsum("pc,pcd->pd", found.barycentrics, target.mesh.positions_m[target.mesh.faces[found.faces]]).astype(
-        np.float32
-    )
+def _places(
+    target: Target, faces: Int32[np.ndarray, "points"], barycentrics: Float32[np.ndarray, "points 3"]
+) -> Float32[np.ndarray, "points 3"]:
+    corners = target.mesh.positions_m[target.mesh.faces[faces]]
+    return np.einsum("pc,pcd->pd", barycentrics, corners).astype(np.float32)
 
 
 def unit_rows(vectors: Float64[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 3"]:
