@@ -98,7 +98,7 @@ def test_a_map_equals_brute_force(
 
 @pytest.mark.gpu
 def test_maps_of_cpu_and_cuda_agree_but_for_edges() -> None:
-    """Warp on the card against Embree on the processor: at most one texel in five hundred may differ by more than a step."""
+    """Warp on the card against Embree on the processor: at most one texel in five hundred may differ."""
     import warp as wp
 
     if not wp.is_cuda_available():
