@@ -132,7 +132,7 @@ def _baked(
     from bridge_server.package.map_set import MapSet
     from bridge_server.stages.bake_maps import as_files
     from bridge_server.stages.bake_set import bake_set
-    from bridge_server.stages.load_low import LoadLow
+    from bridge_server.stages.load_low import LoadLow, refuse_moved
     from bridge_server.stages.load_mesh import LoadMesh
 
     begun = time.monotonic()
@@ -140,6 +140,7 @@ def _baked(
     load_low = LoadLow(unwrap=unwrap, resolution_px=wish.resolution_px)
     unwrapped = load_low(steps("low poly"), UNWRAPPERS.load(UNWRAPPERS.choose("auto")), low_source=low)
     high_poly = LoadMesh()(steps("high poly"), mesh_source=high)
+    refuse_moved(high.name, high_poly.notices)
     raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
     baked = bake_set(wish.wish, high_poly, unwrapped, raycaster, steps)
     for notice in baked.notices:

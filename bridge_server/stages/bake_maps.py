@@ -10,6 +10,7 @@ from bridge_server.run import PartialRun, Run
 from bridge_server.stages.bake_choices import DEFAULT_MAPS, Bits, Green, RayDirection
 from bridge_server.stages.bake_images import SUFFIXES, MapName, MapSettings, needed_for
 from bridge_server.stages.bake_set import BakedSet, BakeWish, bake_set
+from bridge_server.stages.load_low import refuse_moved
 from bridge_server.stages.map_part_id import PartKind
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.baked_maps import BakedMaps, MapFile
@@ -75,7 +76,8 @@ class BakeMaps(Stage):
         )
 
     def __call__(self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly, unwrapped: UnwrappedMesh) -> BakedMaps:
-        """The maps at their size, gutters filled."""
+        """The maps at their size, gutters filled. Raises ``InputError`` for a high poly that had to be moved."""
+        refuse_moved("the high poly", high_poly.notices)
         wish = self.wish
         begun = iter(_shares(wish))
 
