@@ -125,9 +125,13 @@ def _uncover(
     normals: Float32[np.ndarray, "points 3"],
     found: _Found,
 ) -> None:
-    """Go on outward from what was found, and take the surface by which a ray leaves a solid that it has not entered."""
-    start = np.float32(target.cage_m * START_SHARE)
-    ray = np.flatnonzero(found.faces >= 0)
+    """Go on outward from what was found, and take the surface by which a ray leaves a solid that it has not entered.
+
+    A ray from the end of the cage inwards tells first where there is anything outside at all.
+    """
+    cage_m, start = np.float32(target.cage_m), np.float32(target.cage_m * START_SHARE)
+    outermost = target.scene.first_hits(points_m + normals * cage_m, -normals, 2.0 * target.cage_m).faces
+    ray = np.flatnonzero((found.faces >= 0) & (outermost >= 0) & (outermost != found.faces))
     places = _places(target, found.faces[ray], found.barycentrics[ray])
     gone = np.zeros(len(points_m), np.float32)
     gone[ray] = np.einsum("ij,ij->i", places - points_m[ray], normals[ray]) + start
