@@ -62,7 +62,7 @@ class Forge:
         plan = self._plan(preset, name, values)
         return Admission(
             asset_name=name,
-            asset_type=preset.asset_type,
+            asset_type=preset.asset_type if spec.bake is None else "",
             preset=preset.name,
             stages=plan.stage_names,
             uses_gpu=bool(_gpu_stages(plan)),

@@ -144,7 +144,7 @@ class Job:
     inputs: tuple[InputFile, ...]
     asset_name: str
     asset_type: str
-    """``static_mesh`` or ``skeletal_mesh``."""
+    """``static_mesh`` or ``skeletal_mesh``; empty where no asset comes out, as of a bake."""
     preset: str
     uses_gpu: bool
     created: datetime

@@ -111,6 +111,20 @@ def test_a_server_refuses_wrong_bakes_before_it_queues_them(address: str, meshes
             assert told in refused.value.message
 
 
+def test_a_bake_is_a_job_like_any_other(address: str, meshes: tuple[str, str], tmp_path: Path) -> None:
+    assert bake(meshes, tmp_path / "out", "--maps", "source", "--name", "Listed", "--server", address) == ExitCode.OK
+    with connected(address, "", None) as client:
+        job = next(job for job in client.list_jobs([], 20) if job.asset_name == "Listed")
+    assert (job.preset, job.asset_type) == ("bake", jobs_pb2.ASSET_TYPE_UNSPECIFIED)
+    assert [stage.stage for stage in job.stages] == ["load_mesh", "load_low", "bake_maps"]
+    assert job.spec.bake.low.upload != job.spec.mesh.upload
+    assert not job.spec.preset
+    assert [companion.path for companion in job.spec.mesh.companions] == ["ball.mtl"]
+    assert run(["download", job.name.removeprefix("jobs/"), "--server", address, "--out", str(tmp_path)]) == ExitCode.OK
+    assert {path.name for path in (tmp_path / "export_Listed_Maps").iterdir()} == {"bake.json", "T_Listed_SRC.png"}
+    assert (tmp_path / "export_Listed_Maps.zip").is_file()
+
+
 def test_a_bake_that_is_cancelled_ends_so(
     address: str, meshes: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
