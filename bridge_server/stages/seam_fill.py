@@ -9,7 +9,7 @@ are left alone: the surface ends there, and neither side shall shine through to 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from bridge_server.values.half_edges import opposite_half_edges
 from bridge_server.values.mesh import UnwrappedMesh
@@ -21,6 +21,10 @@ SMOOTH_COSINE = 0.999
 """Normals on both sides that agree as well as this make no hard edge."""
 CREASE_COSINE = float(np.cos(np.radians(30.0)))
 """Directions that differ by more across a seam are two sides of an edge of the high poly."""
+LEAST_HEIGHT = 1e-4
+"""Faces lower than this share of an edge are taken for lines."""
+MOST_SHEAR = 0.05
+"""Layouts that stretch one direction twenty times as much as the other are taken for mistakes."""
 ROUNDS = 2
 """A mirror image may itself lie between texels that are mirrored, so one round is not enough."""
 
@@ -72,8 +76,10 @@ class _Edges:
     """The same ends in the chart across."""
     outward: Float64[np.ndarray, "edges 2"]
     """Unit vector out of the chart here."""
-    inward_there: Float64[np.ndarray, "edges 2"]
-    """Unit vector into the chart across."""
+    grid_here: Float64[np.ndarray, "edges 2 2"]
+    """Columns: one metre along the edge, and one at right angles into the face here, in texels of the map."""
+    grid_there: Float64[np.ndarray, "edges 2 2"]
+    """The same of the face across."""
     frames_here: Float64[np.ndarray, "edges 2 3 3"]
     """Tangent, bitangent and normal at both ends."""
     frames_there: Float64[np.ndarray, "edges 2 3 3"]
@@ -83,14 +89,17 @@ def seams_of(low: UnwrappedMesh, size_px: int) -> Seams:
     """Plan what lies across all smooth seams of a map."""
     edges = _smooth_seams(low, size_px)
     edge, texel = _texels_beside(edges, size_px, _centers_covered(low, size_px))
-    share, gap_px, _ = _measured(edges, edge, texel, size_px)
-    here, there = (_length(ends) for ends in (edges.here_px[edge], edges.there_px[edge]))
-    foot = edges.there_px[edge, 0] + share[:, None] * (edges.there_px[edge, 1] - edges.there_px[edge, 0])
-    depth_px = gap_px * there / here
+    center = np.stack([texel % size_px, texel // size_px], axis=1) + 0.5
+    offset_px = center - edges.here_px[edge, 0]
+    along_m, inward_m = np.linalg.solve(edges.grid_here[edge], offset_px[:, :, None])[:, :, 0].T
+    unfolded_m = np.stack([along_m, -inward_m], axis=1)
+    share = np.einsum("ei,ei->e", edges.grid_here[edge, :, 0] * along_m[:, None], _along(edges.here_px)[edge])
     return Seams(
         texels=texel,
-        across_px=(foot + edges.inward_there[edge] * depth_px[:, None]).astype(np.float32),
-        turns=_turns(edges, edge, share).astype(np.float32),
+        across_px=(edges.there_px[edge, 0] + np.einsum("eij,ej->ei", edges.grid_there[edge], unfolded_m)).astype(
+            np.float32
+        ),
+        turns=_turns(edges, edge, np.clip(share / _length(edges.here_px)[edge], 0.0, 1.0)).astype(np.float32),
     )
 
 
@@ -105,17 +114,43 @@ def _smooth_seams(low: UnwrappedMesh, size_px: int) -> _Edges:
     sound = (_length(places[corners]) > 1e-6) & (_length(places[across]) > 1e-6)
     kept = parted & smooth & sound
     corners, across = corners[kept], across[kept]
-    third_here = places[low.faces[half[kept] // 3, (half[kept] + 2) % 3]]
-    third_there = places[low.faces[other[kept] // 3, (other[kept] + 2) % 3]]
     frames = _frames(low)
+    third_here = low.faces[half[kept] // 3, (half[kept] + 2) % 3]
+    third_there = low.faces[other[kept] // 3, (other[kept] + 2) % 3]
     return _Edges(
         here_px=places[corners],
         there_px=places[across],
-        outward=-_towards(places[corners], third_here),
-        inward_there=_towards(places[across], third_there),
+        outward=-_towards(places[corners], places[third_here]),
+        grid_here=_grid(low.positions_m, places, corners, third_here),
+        grid_there=_grid(low.positions_m, places, across, third_there),
         frames_here=frames[corners],
         frames_there=frames[across],
     )
+
+
+def _grid(
+    positions_m: Float32[np.ndarray, "vertices 3"],
+    places_px: Float64[np.ndarray, "vertices 2"],
+    ends: Int64[np.ndarray, "edges 2"],
+    third: Int32[np.ndarray, "edges"],
+) -> Float64[np.ndarray, "edges 2 2"]:
+    """What a metre along an edge, and one at right angles to it within the face, are in the map.
+
+    A face so thin that it says nothing of the second is taken to be laid out without distortion.
+    """
+    start, stop, tip = (positions_m[corner].astype(np.float64) for corner in (ends[:, 0], ends[:, 1], third))
+    length = np.maximum(np.linalg.norm(stop - start, axis=1), 1e-12)
+    unit = (stop - start) / length[:, None]
+    forth = np.einsum("ei,ei->e", tip - start, unit)
+    height = np.linalg.norm(tip - start - forth[:, None] * unit, axis=1)
+    along = (places_px[ends[:, 1]] - places_px[ends[:, 0]]) / length[:, None]
+    rise = places_px[third] - places_px[ends[:, 0]] - forth[:, None] * along
+    scale = np.linalg.norm(along, axis=1, keepdims=True)
+    plain = _towards(places_px[ends], places_px[third]) * scale
+    inward = np.divide(rise, height[:, None], out=plain.copy(), where=height[:, None] > LEAST_HEIGHT * length[:, None])
+    across = np.abs(along[:, 0] * inward[:, 1] - along[:, 1] * inward[:, 0])
+    odd = (across < MOST_SHEAR * scale[:, 0] ** 2) | (across * MOST_SHEAR > scale[:, 0] ** 2)
+    return np.stack([along, np.where(odd[:, None], plain, inward)], axis=2)
 
 
 def _ends(low: UnwrappedMesh, half: Int64[np.ndarray, "edges"]) -> Int64[np.ndarray, "edges 2"]:
@@ -127,10 +162,14 @@ def _towards(
     ends: Float64[np.ndarray, "edges 2 2"], third: Float64[np.ndarray, "edges 2"]
 ) -> Float64[np.ndarray, "edges 2"]:
     """Unit vector at right angles to each edge, to the side on which the third corner lies."""
-    along = (ends[:, 1] - ends[:, 0]) / _length(ends)[:, None]
+    along = _along(ends)
     normal = np.stack([-along[:, 1], along[:, 0]], axis=1)
     side = np.einsum("ei,ei->e", third - ends[:, 0], normal)
     return normal * np.where(side < 0.0, -1.0, 1.0)[:, None]
+
+
+def _along(ends: Float64[np.ndarray, "edges 2 2"]) -> Float64[np.ndarray, "edges 2"]:
+    return (ends[:, 1] - ends[:, 0]) / _length(ends)[:, None]
 
 
 def _length(ends: Float64[np.ndarray, "edges 2 2"]) -> Float64[np.ndarray, "edges"]:
@@ -183,7 +222,7 @@ def _texels_beside(
             rows = np.flatnonzero(inside & ~covered[texel])
             parts.append(np.unique(texel[rows] * max(len(steps), 1) + edge[rows]))
     texel, edge = np.divmod(np.unique(np.concatenate(parts)), max(len(steps), 1))
-    share, gap_px, straight = _measured(edges, edge, texel, size_px)
+    gap_px, straight = _measured(edges, edge, texel, size_px)
     rows = np.flatnonzero(straight & (gap_px > 0.0) & (gap_px <= REACH_PX))
     order = rows[np.lexsort((edge[rows], gap_px[rows], texel[rows]))]
     firsts = np.concatenate([[True], np.diff(texel[order]) > 0]) if len(order) else np.zeros(0, np.bool_)
@@ -192,13 +231,13 @@ def _texels_beside(
 
 def _measured(
     edges: _Edges, edge: Int64[np.ndarray, "texels"], texel: Int64[np.ndarray, "texels"], size_px: int
-) -> tuple[Float64[np.ndarray, "texels"], Float64[np.ndarray, "texels"], Bool[np.ndarray, "texels"]]:
-    """Where along its edge each texel's centre lies, how far outside, and whether that is straight outside."""
+) -> tuple[Float64[np.ndarray, "texels"], Bool[np.ndarray, "texels"]]:
+    """How far outside its edge each texel's centre lies, and whether that is straight outside."""
     center = np.stack([texel % size_px, texel // size_px], axis=1) + 0.5
     offset = center - edges.here_px[edge, 0]
     along = edges.here_px[edge, 1] - edges.here_px[edge, 0]
     share = np.einsum("ti,ti->t", offset, along) / np.einsum("ti,ti->t", along, along)
-    return share, np.einsum("ti,ti->t", offset, edges.outward[edge]), (share >= 0.0) & (share <= 1.0)
+    return np.einsum("ti,ti->t", offset, edges.outward[edge]), (share >= 0.0) & (share <= 1.0)
 
 
 def between(
