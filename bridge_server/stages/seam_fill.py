@@ -25,6 +25,8 @@ LEAST_HEIGHT = 1e-4
 """Faces lower than this share of an edge are taken for lines."""
 MOST_SHEAR = 0.05
 """Layouts that stretch one direction twenty times as much as the other are taken for mistakes."""
+CELL_PX = 8
+"""Edge of the cells in which faces near seams are looked for."""
 ROUNDS = 2
 """A mirror image may itself lie between texels that are mirrored, so one round is not enough."""
 
@@ -88,7 +90,9 @@ class _Edges:
 def seams_of(low: UnwrappedMesh, size_px: int) -> Seams:
     """Plan what lies across all smooth seams of a map."""
     edges = _smooth_seams(low, size_px)
-    edge, texel = _texels_beside(edges, size_px, _centers_covered(low, size_px))
+    edge, texel = _texels_beside(edges, size_px)
+    free = ~_centers_covered(low, size_px, texel)
+    edge, texel = edge[free], texel[free]
     center = np.stack([texel % size_px, texel // size_px], axis=1) + 0.5
     offset_px = center - edges.here_px[edge, 0]
     along_m, inward_m = np.linalg.solve(edges.grid_here[edge], offset_px[:, :, None])[:, :, 0].T
@@ -196,17 +200,31 @@ def _turns(
     return np.linalg.inv(here.transpose(0, 2, 1)) @ there.transpose(0, 2, 1)
 
 
-def _centers_covered(low: UnwrappedMesh, size_px: int) -> Bool[np.ndarray, "texels"]:
+def _centers_covered(
+    low: UnwrappedMesh, size_px: int, texel: Int64[np.ndarray, "texels"]
+) -> Bool[np.ndarray, "texels"]:
+    """Whether the centre of each of some texels lies in a chart; only faces near any of them are looked at.
+
+    Whether a face's box holds any is read off a table of sums (Crow, "Summed-area tables", 1984) over coarse cells.
+    """
+    count = size_px // CELL_PX + 1
+    asked = np.zeros((count + 1, count + 1), np.int64)
+    asked[texel // size_px // CELL_PX + 1, texel % size_px // CELL_PX + 1] = 1
+    sums = asked.cumsum(axis=0).cumsum(axis=1)
+    corners = low.uvs[low.faces].astype(np.float64) * (size_px / CELL_PX)
+    (left, top), (right, bottom) = (
+        np.clip(np.floor(ends).astype(np.int64) + more, 0, count).T
+        for ends, more in ((corners.min(axis=1), 0), (corners.max(axis=1), 1))
+    )
+    held = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
     covered = np.zeros(size_px * size_px, np.bool_)
-    for cells in cover_centers(low.uvs, low.faces, size_px):
+    for cells in cover_centers(low.uvs, low.faces[held > 0], size_px):
         covered[cells.index] = True
-    return covered
+    return covered[texel]
 
 
-def _texels_beside(
-    edges: _Edges, size_px: int, covered: Bool[np.ndarray, "texels"]
-) -> tuple[Int64[np.ndarray, "texels"], Int64[np.ndarray, "texels"]]:
-    """Texels whose centre is in no chart, each with the nearest seam that it lies straight outside of."""
+def _texels_beside(edges: _Edges, size_px: int) -> tuple[Int64[np.ndarray, "texels"], Int64[np.ndarray, "texels"]]:
+    """The nearest seam of each texel that lies straight outside one, and the texel."""
     steps = np.maximum(np.ceil(_length(edges.here_px)), 1.0).astype(np.int64)
     edge = np.repeat(np.arange(len(steps)), steps)
     first = np.cumsum(steps) - steps
@@ -217,14 +235,13 @@ def _texels_beside(
     for down in range(-2, 3):
         for right in range(-2, 3):
             column, row = cell[:, 0] + right, cell[:, 1] + down
-            inside = (column >= 0) & (column < size_px) & (row >= 0) & (row < size_px)
-            texel = np.where(inside, row * size_px + column, 0)
-            rows = np.flatnonzero(inside & ~covered[texel])
-            parts.append(np.unique(texel[rows] * max(len(steps), 1) + edge[rows]))
-    texel, edge = np.divmod(np.unique(np.concatenate(parts)), max(len(steps), 1))
-    gap_px, straight = _measured(edges, edge, texel, size_px)
-    rows = np.flatnonzero(straight & (gap_px > 0.0) & (gap_px <= REACH_PX))
-    order = rows[np.lexsort((edge[rows], gap_px[rows], texel[rows]))]
+            rows = np.flatnonzero((column >= 0) & (column < size_px) & (row >= 0) & (row < size_px))
+            texel = row[rows] * size_px + column[rows]
+            gap_px, straight = _measured(edges, edge[rows], texel, size_px)
+            near = straight & (gap_px > 0.0) & (gap_px <= REACH_PX)
+            parts.append(np.stack([texel[near], edge[rows[near]]]))
+    texel, edge = np.concatenate(parts, axis=1)
+    order = np.lexsort((edge, _measured(edges, edge, texel, size_px)[0], texel))
     firsts = np.concatenate([[True], np.diff(texel[order]) > 0]) if len(order) else np.zeros(0, np.bool_)
     return edge[order[firsts]], texel[order[firsts]]
 
