@@ -131,10 +131,12 @@ def _blocks(values: np.ndarray, block_px: int, outside: int) -> np.ndarray:
 
 
 def _block_sums(values: np.ndarray, block_px: int) -> np.ndarray:
+    """Sums over square blocks; whole rows are added first, which lie together in memory."""
     extra = -len(values) % block_px
-    padded = np.pad(values, ((0, extra), (0, extra), (0, 0)))
+    padded = np.pad(values, ((0, extra), (0, extra), (0, 0))) if extra else values
     count = len(padded) // block_px
-    return padded.reshape(count, block_px, count, block_px, -1).sum(axis=(1, 3), dtype=np.float64)
+    rows = padded.reshape(count, block_px, -1).sum(axis=1)
+    return rows.reshape(count, count, block_px, -1).sum(axis=2, dtype=np.float64)
 
 
 def _background(
@@ -149,7 +151,7 @@ def _background(
     """
     size = len(values)
     counts = _block_sums(covered[:, :, None], block_px)
-    sums = _block_sums(np.where(covered[:, :, None], values, 0.0), block_px)
+    sums = _block_sums(np.where(covered[:, :, None], values, np.float32(0.0)), block_px)
     means = sums / np.maximum(counts, 1.0)
     filled = _pulled_and_pushed(means, counts[:, :, 0] > 0.0)
     places = np.stack([far % size, far // size], axis=1) + 0.5
