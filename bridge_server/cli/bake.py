@@ -1,42 +1,26 @@
-"""``forge bake``: maps for a low poly from a high poly, on this machine, without a server."""
+"""``forge bake``: maps for a low poly from a high poly, on this machine without a server, or by a server."""
 
 import enum
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bridge_server.cli import options, output
 from bridge_server.cli.exit_codes import ExitCode
-from bridge_server.errors import InputError
+from bridge_server.stages.bake_choices import DEFAULT_MAPS, Bits, Green, RayDirection
 
 if TYPE_CHECKING:
-    from bridge_server.cli.bake_files import BakeReport
+    from bridge_server.package.map_set import MapSet
     from bridge_server.run import Run
-    from bridge_server.stages.bake_images import MapName
-    from bridge_server.stages.bake_set import BakeWish, Steps
-    from bridge_server.values.mesh import UnwrappedMesh
+    from bridge_server.stages.bake_maps import BakeMaps
+    from bridge_server.stages.bake_set import Steps
     from bridge_server.values.source import MeshSource
 
 UPDATE_S = 0.1
-DEFAULT_MAPS = "normal,base_color,orm"
-
-
-class Bits(enum.StrEnum):
-    """Depth of normal maps."""
-
-    EIGHT = "8"
-    SIXTEEN = "16"
-
-
-class Green(enum.StrEnum):
-    """Where green points in tangent-space maps."""
-
-    GL = "gl"
-    DX = "dx"
 
 
 class Parts(enum.StrEnum):
@@ -55,6 +39,9 @@ def bake(
     out: Annotated[Path, typer.Option(help="Folder that receives the maps and bake.json.")] = Path("out"),
     name: Annotated[str, typer.Option(help="Name in T_NAME_N.png.", show_default="that of the low poly")] = "",
     cage: Annotated[float, typer.Option(min=0.0, help="How far rays look, in metres; 0 measures it.")] = 0.0,
+    rays: Annotated[
+        RayDirection, typer.Option(help="smooth: along averaged normals; skew_free: straight over flat faces.")
+    ] = RayDirection.SMOOTH,
     supersample: Annotated[int, typer.Option(min=1, max=4, help="Rays along each edge of a texel.")] = 2,
     samples: Annotated[int, typer.Option(min=1, max=4096, help="Rays a texel of AO, thickness, bent normal.")] = 64,
     bits: Annotated[Bits, typer.Option(help="Depth of the normal maps.")] = Bits.EIGHT,
@@ -65,120 +52,109 @@ def bake(
     curvature_range: Annotated[
         float, typer.Option(min=0.0, help="Curvature stored as white, in 1/m; 0 measures it.")
     ] = 0.0,
+    server: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Bake there; default: on this machine, without a server.")
+    ] = "",
+    token: options.Token = "",
+    authority: options.Authority = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Bake maps for a low poly from a high poly. Both lie in the same place; their numbers are metres."""
-    from bridge_server.cli import bake_files
-    from bridge_server.cli.signals import termination_raises
-    from bridge_server.stages.bake_images import MapSettings
-    from bridge_server.stages.bake_set import BakeWish
+    from bridge_server.stages.bake_maps import BakeMaps, parse_maps
     from bridge_server.stages.map_part_id import PartKind
     from bridge_server.values.naming import check_asset_name, suggest_asset_name
 
-    wish = BakeWish(
-        maps=parse_maps(maps),
+    parse_maps(maps, "--maps")
+    wish = BakeMaps(
+        maps=maps,
         resolution_px=size,
         supersample=supersample,
-        cage_m=cage,
-        settings=MapSettings(
-            samples=samples,
-            bits=int(bits.value),
-            directx=green is Green.DX,
-            dither=dither,
-            parts=PartKind(parts.value),
-            curvature_range_per_m=curvature_range,
-        ),
+        cage_offset_m=cage,
+        ray_direction=rays,
+        samples=samples,
+        bits=bits,
+        green=green,
+        dither=dither,
+        parts=PartKind(parts.value),
+        curvature_range_per_m=curvature_range,
     )
     asset = check_asset_name(name) if name else suggest_asset_name(low.name)
-    sources = bake_files.mesh_source(high), bake_files.mesh_source(low)
+    if server:
+        from bridge_server.cli.bake_remote import RemoteBake, bake_there
+
+        asked = RemoteBake(high=high, low=low, asset=asset, wish=wish, unwrap=unwrap)
+        document = bake_there(asked, out, server, token, authority, as_json=as_json)
+    else:
+        document = _bake_here((high, low), wish, asset, out, unwrap=unwrap)
+    if as_json:
+        output.emit({**document, "out": str(out.resolve())})
+    else:
+        _show(document, out)
+
+
+def _bake_here(files: tuple[Path, Path], wish: "BakeMaps", asset: str, out: Path, *, unwrap: bool) -> Mapping[str, Any]:
+    """Bake on this machine; returns what ``bake.json`` holds."""
+    from bridge_server.cli import bake_files
+    from bridge_server.cli.signals import termination_raises
+    from bridge_server.package.map_set import contents, document
+
+    sources = bake_files.mesh_source(files[0]), bake_files.mesh_source(files[1])
     bake_files.refuse_unwritable(out)
     try:
         with termination_raises(), _steps() as steps:
-            report = _baked(sources, wish, asset, unwrap, steps)
-            placed = bake_files.write_set(report, out)
+            maps = _baked(sources, wish, asset, unwrap, steps)
+            bake_files.write_files(contents(maps), out)
     except KeyboardInterrupt:
         output.remark("forge: interrupted; nothing was written.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    document = bake_files.document(report)
-    if as_json:
-        output.emit({**document, "out": str(out.resolve())})
-        return
+    return document(maps)
+
+
+def _show(document: Mapping[str, Any], out: Path) -> None:
     rows = [
-        [entry.name.value, path.name, f"{entry.bits}", f"{entry.seconds:.1f} s"]
-        for entry, path in zip(report.baked.maps, placed, strict=False)
+        [entry["map"], entry["path"], str(entry["bits"]), f"{entry['seconds']:.1f} s" if "seconds" in entry else ""]
+        for entry in document["maps"]
     ]
     output.table(["map", "file", "bits", "time"], rows)
     output.say(
-        f"{report.seconds:.1f} s; cage {report.baked.cage_m * 1000:.3g} mm; "
-        f"{report.baked.share_by_ray:.1%} of the places found by ray"
+        f"{document['seconds']:.1f} s; cage {document['cage_m'] * 1000:.3g} mm; "
+        f"{document['share_by_ray']:.1%} of the places found by ray"
     )
     output.say(f"Written to {out.resolve()}")
 
 
-def parse_maps(text: str) -> "tuple[MapName, ...]":
-    """Names with commas between, each once, in the order given. Raises ``InputError`` naming what is unknown."""
-    from bridge_server.stages.bake_images import MapName
-
-    words = [word.strip().lower() for word in text.split(",") if word.strip()]
-    known = [name.value for name in MapName]
-    remedy = f"Known: {', '.join(known)}, all."
-    if not words:
-        raise InputError("names no map.", subject="--maps", remedy=remedy)
-    for word in words:
-        if word not in (*known, "all"):
-            raise InputError("there is no such map.", subject=f"--maps {word}", remedy=remedy)
-    if "all" in words:
-        return tuple(MapName)
-    return tuple(dict.fromkeys(MapName(word) for word in words))
-
-
 def _baked(
-    sources: "tuple[MeshSource, MeshSource]", wish: "BakeWish", asset: str, unwrap: bool, steps: "Steps"
-) -> "BakeReport":
+    sources: "tuple[MeshSource, MeshSource]", wish: "BakeMaps", asset: str, unwrap: bool, steps: "Steps"
+) -> "MapSet":
     from bridge_server.backends.raycaster.base import RAYCASTERS
-    from bridge_server.cli.bake_files import BakeReport
+    from bridge_server.backends.unwrapper.base import UNWRAPPERS
     from bridge_server.cli.progress import notice_text
+    from bridge_server.package.map_set import MapSet
+    from bridge_server.stages.bake_maps import as_files
     from bridge_server.stages.bake_set import bake_set
+    from bridge_server.stages.load_low import LoadLow, refuse_moved
     from bridge_server.stages.load_mesh import LoadMesh
-    from bridge_server.stages.own_uvs import mesh_with_own_uvs
 
     begun = time.monotonic()
     high, low = sources
-    read = steps("low poly")
-    unwrapped = (
-        _unwrapped(low, wish.resolution_px, read) if unwrap else mesh_with_own_uvs(low, wish.resolution_px, read)
-    )
+    load_low = LoadLow(unwrap=unwrap, resolution_px=wish.resolution_px)
+    unwrapped = load_low(steps("low poly"), UNWRAPPERS.load(UNWRAPPERS.choose("auto")), low_source=low)
     high_poly = LoadMesh()(steps("high poly"), mesh_source=high)
+    refuse_moved(high.name, high_poly.notices)
     raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
-    baked = bake_set(wish, high_poly, unwrapped, raycaster, steps)
+    baked = bake_set(wish.wish, high_poly, unwrapped, raycaster, steps)
     for notice in baked.notices:
         output.remark(notice_text(notice.severity.value, notice.message, notice.remedy))
-    return BakeReport(
+    return MapSet(
         asset=asset,
         high=high.name,
         low=low.name,
-        wish=wish,
-        high_triangles=len(high_poly.mesh.faces),
         unwrapped=unwrapped,
-        baked=baked,
-        raycaster=raycaster.identity,
+        baked=as_files(wish.wish, baked, high_poly, raycaster),
+        notices=baked.notices,
         seconds=time.monotonic() - begun,
+        seconds_by_step={"trace": baked.trace_seconds, **{entry.name.value: entry.seconds for entry in baked.maps}},
     )
-
-
-def _unwrapped(low: "MeshSource", size_px: int, run: "Run") -> "UnwrappedMesh":
-    from bridge_server.backends.unwrapper.base import UNWRAPPERS
-    from bridge_server.run import PartialRun
-    from bridge_server.stages.load_mesh import LoadMesh
-    from bridge_server.stages.unwrap import Unwrap
-    from bridge_server.values.mesh import LowPoly
-
-    mesh = LoadMesh()(PartialRun(run, 0.0, 0.2), mesh_source=low).mesh
-    low_poly = LowPoly(
-        mesh=mesh, target_triangle_count=len(mesh.faces), hausdorff_m=0.0, mean_distance_m=0.0, method="given"
-    )
-    unwrapper = UNWRAPPERS.load(UNWRAPPERS.choose("auto"))
-    return Unwrap(resolution_px=size_px)(PartialRun(run, 0.2, 1.0), unwrapper, low_poly=low_poly)
 
 
 @contextmanager

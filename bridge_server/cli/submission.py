@@ -94,10 +94,16 @@ def submit(client: ForgeClient, inputs: Inputs, wish: Wish, report: transfers.Re
     for view, path in inputs.photos:
         spec.photos.add(upload=transfers.upload_file(client, path, report), view=_VIEWS[view])
     if inputs.mesh is not None:
-        spec.mesh.upload = transfers.upload_file(client, inputs.mesh, report)
-        for relative, path in find_companions(inputs.mesh).items():
-            spec.mesh.companions.add(path=relative, upload=transfers.upload_file(client, path, report))
+        spec.mesh.CopyFrom(upload_mesh(client, inputs.mesh, report))
     return client.create_job(str(uuid.uuid4()), spec)
+
+
+def upload_mesh(client: ForgeClient, path: Path, report: transfers.Report) -> jobs_pb2.MeshInput:
+    """Send a mesh file and the files beside it that it refers to."""
+    mesh = jobs_pb2.MeshInput(upload=transfers.upload_file(client, path, report))
+    for relative, found in find_companions(path).items():
+        mesh.companions.add(path=relative, upload=transfers.upload_file(client, found, report))
+    return mesh
 
 
 def _existing(path: Path) -> Path:

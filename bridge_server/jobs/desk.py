@@ -19,6 +19,7 @@ from bridge_server.jobs.job import InputFile, Job, JobSpec, JobState, StageProgr
 from bridge_server.jobs.scheduler import Scheduler
 from bridge_server.jobs.store import JobStore, new_job_id
 from bridge_server.jobs.uploads import Upload, Uploads
+from bridge_server.pipeline.bake_recipe import BAKE
 from bridge_server.values.image import View
 
 MOST_PHOTOS = 4
@@ -221,7 +222,9 @@ def _check_spec(spec: JobSpec) -> None:
         raise InputError(f"more than one photo shows the {doubled[0]}.", subject="inputs", remedy="Tag each side once.")
     if views and View.FRONT not in views:
         raise InputError("no photo shows the front.", subject="inputs", remedy="Tag one photo as front.")
-    companions = spec.mesh.companions if spec.mesh else ()
+    if spec.bake is not None:
+        _check_bake(spec)
+    companions = (*(spec.mesh.companions if spec.mesh else ()), *(spec.bake.low.companions if spec.bake else ()))
     if len(companions) > MOST_COMPANIONS:
         raise InputError(f"{len(companions)} companion files; at most {MOST_COMPANIONS} are taken.", subject="inputs")
     for companion in companions:
@@ -234,6 +237,15 @@ def _check_spec(spec: JobSpec) -> None:
             )
     if spec.priority not in PRIORITIES:
         raise InputError("must be -100 to 100.", subject=f"priority {spec.priority}")
+
+
+def _check_bake(spec: JobSpec) -> None:
+    if spec.mesh is None:
+        remedy = "Give the high poly as the job's mesh."
+        raise InputError("a bake takes a mesh file to bake from.", subject="inputs", remedy=remedy)
+    if spec.preset not in ("", BAKE) or spec.generator:
+        remedy = "Leave preset and generator empty, and change the settings of load_low and bake_maps."
+        raise InputError("a bake has no preset and no generator.", subject="bake", remedy=remedy)
 
 
 def _queued_again(job: Job) -> tuple[Happening, ...]:

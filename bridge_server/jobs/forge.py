@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bridge_server.backends.matting.base import OWN_ALPHA
+from bridge_server.errors import PlanError
 from bridge_server.executors.inline import InlineExecutor
 from bridge_server.executors.processes import ProcessExecutor
 from bridge_server.jobs.artifacts import PACKAGE_FOLDER, THUMBNAIL
 from bridge_server.jobs.desk import Admission
 from bridge_server.jobs.events import Happening, NoticeRaised, StageFinished, StageProgressed, StageStarted
-from bridge_server.jobs.job import InputFile, Job, JobSpec, Outcome
+from bridge_server.jobs.job import InputFile, Job, JobSpec, MeshInput, Outcome
 from bridge_server.jobs.scheduler import Assignment
-from bridge_server.package.assemble import write_package
+from bridge_server.package.assemble import write_contents, write_package
+from bridge_server.package.map_set import MapSet, contents
 from bridge_server.package.record import PackageRecord
 from bridge_server.pipeline import events
+from bridge_server.pipeline.bake_recipe import BAKE_PRESET
 from bridge_server.pipeline.executor import Executor
 from bridge_server.pipeline.inputs import decode_photo, read_mesh_source
 from bridge_server.pipeline.plan import Plan, make_plan
@@ -33,6 +36,7 @@ from bridge_server.values.checklist import Checklist
 from bridge_server.values.image import Photos, View
 from bridge_server.values.manifest import FallbackEntry, InputEntry, StageEntry
 from bridge_server.values.naming import check_asset_name, suggest_asset_name
+from bridge_server.values.source import MeshSource
 
 _TOLD_VERSIONS = ("open3dforge", "numpy", "scipy", "trimesh", "pymeshlab", "xatlas", "coacd", "manifold3d", "warp-lang")
 DEFAULT_KEPT_BYTES = 2 * GIB
@@ -53,12 +57,12 @@ class Forge:
     def admit(self, spec: JobSpec, inputs: tuple[InputFile, ...], folder: Path) -> Admission:
         """Decode the inputs and plan the job, so that whatever would fail at once is refused at once."""
         values = read_inputs(spec, inputs, folder)
-        name = check_asset_name(spec.asset_name) if spec.asset_name else suggest_asset_name(inputs[0].file_name)
+        name = check_asset_name(spec.asset_name) if spec.asset_name else suggest_asset_name(_named_by(spec, inputs))
         preset = self._preset(spec)
         plan = self._plan(preset, name, values)
         return Admission(
             asset_name=name,
-            asset_type=preset.asset_type,
+            asset_type=preset.asset_type if spec.bake is None else "",
             preset=preset.name,
             stages=plan.stage_names,
             uses_gpu=bool(_gpu_stages(plan)),
@@ -80,6 +84,10 @@ class Forge:
             plan, inputs, lambda event: _pass_on(event, gpu_stages, on_event), cancel
         )
         asset = asset_from(record, self.store)
+        if job.spec.bake is not None:
+            _write_maps(job, asset, record, folder / PACKAGE_FOLDER)
+            self.store.prune(self.store_bytes, pinned=record.digests)
+            return Outcome()
         # The preset may say "auto": the high poly knows which generator made it.
         generator = asset.high_poly.source if asset.high_poly is not None else preset.generator
         write_package(asset, _package_record(job, preset, record, generator), folder / PACKAGE_FOLDER)
@@ -92,7 +100,7 @@ class Forge:
         self.executor.close()
 
     def _preset(self, spec: JobSpec) -> Preset:
-        preset = self.library.load(spec.preset)
+        preset = self.library.load(spec.preset) if spec.bake is None else BAKE_PRESET
         generator = [f"generator={spec.generator}"] if spec.generator else []
         return preset.with_overrides([*generator, *spec.overrides], registry=self.library.registry)
 
@@ -124,13 +132,27 @@ def read_inputs(spec: JobSpec, inputs: tuple[InputFile, ...], folder: Path) -> d
     """The job's input slots, decoded from the files in its folder. Raises ``InputError``."""
     data = [(folder / file.path).read_bytes() for file in inputs]
     if spec.mesh is not None:
-        companions = tuple((c.path, content) for c, content in zip(spec.mesh.companions, data[1:], strict=True))
-        return {"mesh_source": read_mesh_source(data[0], inputs[0].file_name, companions)}
+        count = 1 + len(spec.mesh.companions)
+        found: dict[str, Value] = {"mesh_source": _mesh_source(spec.mesh, inputs[:count], data[:count])}
+        if spec.bake is not None:
+            found["low_source"] = _mesh_source(spec.bake.low, inputs[count:], data[count:])
+        return found
     photos = [
         decode_photo(content, file.file_name, photo.view)
         for content, file, photo in zip(data, inputs, spec.photos, strict=True)
     ]
     return {"photos": Photos(photos=tuple(sorted(photos, key=lambda photo: list(View).index(photo.view))))}
+
+
+def _mesh_source(mesh: MeshInput, files: tuple[InputFile, ...], data: list[bytes]) -> MeshSource:
+    companions = tuple((c.path, content) for c, content in zip(mesh.companions, data[1:], strict=True))
+    return read_mesh_source(data[0], files[0].file_name, companions)
+
+
+def _named_by(spec: JobSpec, inputs: tuple[InputFile, ...]) -> str:
+    """The file whose name becomes that of the asset: the first one, or the low poly of a bake."""
+    low = spec.bake.low.upload if spec.bake is not None else inputs[0].upload
+    return next(file.file_name for file in inputs if file.upload == low)
 
 
 def _input_notices(value: Value) -> tuple[Notice, ...]:
@@ -191,6 +213,21 @@ def _package_record(job: Job, preset: Preset, record: RunRecord, generator: str)
             StageEntry(name=stage.stage, seconds=stage.seconds, cached=stage.cached) for stage in record.stages
         ),
     )
+
+
+def _write_maps(job: Job, asset: Asset, record: RunRecord, folder: Path) -> None:
+    if asset.mesh_source is None or asset.low_source is None or asset.unwrapped is None or asset.baked_maps is None:
+        raise PlanError("the set of maps needs both meshes and the maps.", subject="package")
+    maps = MapSet(
+        asset=job.asset_name,
+        high=asset.mesh_source.name,
+        low=asset.low_source.name,
+        unwrapped=asset.unwrapped,
+        baked=asset.baked_maps,
+        notices=tuple(notice for stage in record.stages for notice in stage.notices),
+        seconds=sum(stage.seconds for stage in record.stages),
+    )
+    write_contents(maps.folder_name, contents(maps), folder)
 
 
 def _versions() -> dict[str, str]:

@@ -58,11 +58,20 @@ class MeshInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BakeInput:
+    """What a job for maps takes beside its mesh, which is the high poly."""
+
+    low: MeshInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What the user asked for."""
 
     photos: tuple[PhotoInput, ...] = ()
     mesh: MeshInput | None = None
+    bake: BakeInput | None = None
+    """Where it is there, the job makes maps of the mesh for a low poly, and no asset."""
     preset: str = ""
     asset_name: str = ""
     overrides: tuple[str, ...] = ()
@@ -73,8 +82,9 @@ class JobSpec:
     @property
     def uploads(self) -> tuple[str, ...]:
         """Ids of every upload that the job needs, in the order of the inputs."""
-        mesh = (self.mesh.upload, *(c.upload for c in self.mesh.companions)) if self.mesh else ()
-        return (*(photo.upload for photo in self.photos), *mesh)
+        meshes = [mesh for mesh in (self.mesh, self.bake.low if self.bake else None) if mesh is not None]
+        files = (upload for mesh in meshes for upload in (mesh.upload, *(c.upload for c in mesh.companions)))
+        return (*(photo.upload for photo in self.photos), *files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +144,7 @@ class Job:
     inputs: tuple[InputFile, ...]
     asset_name: str
     asset_type: str
-    """``static_mesh`` or ``skeletal_mesh``."""
+    """``static_mesh`` or ``skeletal_mesh``; empty where no asset comes out, as of a bake."""
     preset: str
     uses_gpu: bool
     created: datetime

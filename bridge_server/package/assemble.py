@@ -49,6 +49,15 @@ def write_package(asset: Asset, record: PackageRecord, folder: Path) -> WrittenP
     files, manifest = _contents(asset, record, asset.files, asset.pictures)
     contents = [(file.path, file.data) for file in files] + [(MANIFEST_NAME, manifest.to_json().encode())]
     name = package_name(asset.files)
+    write_contents(name, contents, folder)
+    return WrittenPackage(folder=folder / name, zip=folder / f"{name}.zip", manifest=manifest)
+
+
+def write_contents(name: str, contents: list[tuple[str, bytes]], folder: Path) -> None:
+    """Write ``folder``/name/ and ``folder``/name.zip, both complete or not there at all.
+
+    Raises ``DiskFull``, or ``InputError`` where the folder cannot be written to.
+    """
     with _translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=folder))
@@ -58,7 +67,6 @@ def write_package(asset: Asset, record: PackageRecord, folder: Path) -> WrittenP
             _swap(((partial / name, folder / name), (partial / f"{name}.zip", folder / f"{name}.zip")))
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    return WrittenPackage(folder=folder / name, zip=folder / f"{name}.zip", manifest=manifest)
 
 
 def _contents(

@@ -15,13 +15,18 @@ from bridge_server.pipeline.registry import REGISTRY, Registry, slot_types
 from bridge_server.stages.stage import Declaration, Stage, declaration_of
 from bridge_server.values.base import Notice
 
-ROADS: Mapping[str, tuple[str, ...]] = {"photos": ("matte", "generate"), "mesh_source": ("load_mesh",)}
-"""Input slot -> the stages that lead from it to a high poly; the other inputs' stages are left out."""
-
+ROADS: Mapping[frozenset[str], tuple[str, ...]] = {
+    frozenset({"photos"}): ("matte", "generate"),
+    frozenset({"mesh_source"}): ("load_mesh",),
+    frozenset({"mesh_source", "low_source"}): ("load_mesh", "load_low"),
+}
+"""Input slots -> the stages that lead from them to a high poly, and to a low poly that the user brought; the other
+roads' stages are left out."""
 
 FOLLOWS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("unwrap", "resolution_px"): ("trace", "resolution_px"),
     ("checklist", "resolution_px"): ("trace", "resolution_px"),
+    ("load_low", "resolution_px"): ("bake_maps", "resolution_px"),
     ("checklist", "lod_count"): ("lods", "count"),
     ("checklist", "height_cm"): ("place", "height_cm"),
 }
@@ -67,7 +72,7 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, inputs: Collection[str], *, registry: Registry = REGISTRY) -> Plan:
-    """Turn a recipe into steps for the input slots given: ``photos`` or ``mesh_source``.
+    """Turn a recipe into steps for the input slots given, one of the keys of ``ROADS``.
 
     Raises ``PlanError`` where the stages do not fit together, ``BackendUnavailable`` with cause and remedy where a
     means is missing.
@@ -94,21 +99,22 @@ def make_plan(recipe: Recipe, inputs: Collection[str], *, registry: Registry = R
     )
 
 
-def _road(recipe: Recipe, inputs: Collection[str]) -> str:
-    given = [slot for slot in ROADS if slot in inputs]
+def _road(recipe: Recipe, inputs: Collection[str]) -> tuple[str, ...]:
+    """The stages of the inputs' road."""
+    given = frozenset(inputs)
     subject = f"preset {recipe.preset.name!r}"
-    if len(given) != 1 or len(inputs) != 1:
+    if given not in ROADS:
         listed = ", ".join(sorted(inputs)) or "nothing"
         raise PlanError(f"wants photos or one mesh file, not {listed}.", subject=subject)
-    if recipe.preset.generator == "mesh" and given[0] != "mesh_source":
+    if recipe.preset.generator == "mesh" and "mesh_source" not in given:
         remedy = "Give a GLB, FBX, OBJ, PLY or STL file, or choose another generator."
         raise PlanError("its generator 'mesh' wants a mesh file, not photos.", subject=subject, remedy=remedy)
-    return given[0]
+    return ROADS[given]
 
 
-def _stages(recipe: Recipe, road: str, registry: Registry) -> list[Stage]:
+def _stages(recipe: Recipe, own: tuple[str, ...], registry: Registry) -> list[Stage]:
     """The road's own stages first, whether the preset lists them or not; then the preset's, without other roads'."""
-    own, of_roads = ROADS[road], {stage for stages in ROADS.values() for stage in stages}
+    of_roads = {stage for stages in ROADS.values() for stage in stages}
     built = [(recipe.preset.spec(name) or StageSpec(stage=name)).build(registry) for name in own]
     return built + [spec.build(registry) for spec in recipe.preset.stages if spec.stage not in of_roads]
 

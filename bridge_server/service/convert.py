@@ -83,7 +83,8 @@ def spec_value(message: jobs_pb2.JobSpec) -> job.JobSpec:
     return job.JobSpec(
         photos=tuple(photos),
         mesh=_mesh_value(message.mesh) if message.HasField("mesh") else None,
-        preset=bare(message.preset, "presets"),
+        bake=job.BakeInput(low=_mesh_value(message.bake.low)) if message.HasField("bake") else None,
+        preset="" if message.HasField("bake") and not message.preset else bare(message.preset, "presets"),
         asset_name=message.asset_name,
         overrides=tuple(f"{change.setting}={change.value}" for change in message.overrides),
         generator=message.generator,
@@ -134,21 +135,23 @@ def job_message(value: job.Job, usual_s: Mapping[str, float], now: datetime) -> 
     )
 
 
+def _mesh_message(value: job.MeshInput) -> jobs_pb2.MeshInput:
+    companions = [
+        jobs_pb2.MeshCompanion(path=companion.path, upload=f"uploads/{companion.upload}")
+        for companion in value.companions
+    ]
+    return jobs_pb2.MeshInput(upload=f"uploads/{value.upload}", companions=companions)
+
+
 def _spec_message(value: job.JobSpec) -> jobs_pb2.JobSpec:
-    mesh = None
-    if value.mesh is not None:
-        companions = [
-            jobs_pb2.MeshCompanion(path=companion.path, upload=f"uploads/{companion.upload}")
-            for companion in value.mesh.companions
-        ]
-        mesh = jobs_pb2.MeshInput(upload=f"uploads/{value.mesh.upload}", companions=companions)
     changes = [change.partition("=") for change in value.overrides]
     return jobs_pb2.JobSpec(
         photos=[
             jobs_pb2.PhotoInput(upload=f"uploads/{photo.upload}", view=_VIEWS[photo.view]) for photo in value.photos
         ],
-        mesh=mesh,
-        preset=f"presets/{value.preset}",
+        mesh=_mesh_message(value.mesh) if value.mesh is not None else None,
+        bake=jobs_pb2.BakeInput(low=_mesh_message(value.bake.low)) if value.bake is not None else None,
+        preset=f"presets/{value.preset}" if value.preset else "",
         asset_name=value.asset_name,
         overrides=[jobs_pb2.SettingOverride(setting=setting, value=text) for setting, _, text in changes],
         generator=value.generator,

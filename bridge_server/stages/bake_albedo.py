@@ -10,7 +10,7 @@ from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.blocks import over_blocks
 from bridge_server.run import Run
 from bridge_server.stages.field_sampling import field_sampler
-from bridge_server.stages.gutter import chart_map, gutter_of
+from bridge_server.stages.gutter import gutter_for
 from bridge_server.stages.stage import Stage
 from bridge_server.stages.texel_average import texel_means
 from bridge_server.values.mesh import HighPoly, UnwrappedMesh
@@ -35,7 +35,7 @@ class BakeAlbedo(Stage):
         sample = field_sampler(high_poly, texel_hits, raycaster)
         means = texel_means(texel_hits, 3, lambda rows: sample(rows).base_color, run, "base colour")
         run.checkpoint(1.0, "filling the gutter")
-        gutter = gutter_of(chart_map(texel_hits, unwrapped), unwrapped.padding_px)
+        gutter = gutter_for(texel_hits, unwrapped)
         return AlbedoMap(pixels=srgb_bytes(gutter.fill(means)))
 
 

@@ -12,7 +12,7 @@ from bridge_server.backends.texels.base import Places, SurfaceMap, texel_kernels
 from bridge_server.blocks import over_blocks
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.corner_normals import unit_face_normals
-from bridge_server.stages.gutter import gutter_of, texel_of
+from bridge_server.stages.gutter import gutter_for, texel_of
 from bridge_server.stages.occlusion import Hemisphere, hemisphere_sets, openness
 from bridge_server.stages.occlusion_smoothing import denoised, enlarged
 from bridge_server.stages.stage import Range, Stage
@@ -83,7 +83,7 @@ class BakeAo(Stage):
         run.checkpoint(0.95, "filling the gutter")
         if self.coarseness > 1:
             values = enlarged(values, small, large, self.coarseness)
-        gutter = gutter_of(large.charts, unwrapped.padding_px)
+        gutter = gutter_for(texel_hits, unwrapped)
         filled = gutter.fill(values[:, :, None])[:, :, 0]
         return AoMap(pixels=np.rint(np.clip(filled, 0.0, 1.0) * 255.0).astype(np.uint8))
 

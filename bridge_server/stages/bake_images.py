@@ -22,6 +22,7 @@ from bridge_server.stages.map_object_normal import object_normals
 from bridge_server.stages.map_opacity import opacities
 from bridge_server.stages.map_part_id import PartKind, face_parts, part_colors, part_ids
 from bridge_server.stages.map_position import positions
+from bridge_server.stages.map_source import LEGEND, sources
 from bridge_server.stages.map_thickness import thicknesses
 from bridge_server.values.mesh import HighPoly, UnwrappedMesh
 from bridge_server.values.texture import TexelHits
@@ -47,6 +48,7 @@ class MapName(enum.StrEnum):
     THICKNESS = "thickness"
     POSITION = "position"
     PART_ID = "part_id"
+    SOURCE = "source"
 
 
 SUFFIXES: Mapping[MapName, str] = {
@@ -64,6 +66,7 @@ SUFFIXES: Mapping[MapName, str] = {
     MapName.THICKNESS: "TH",
     MapName.POSITION: "P",
     MapName.PART_ID: "ID",
+    MapName.SOURCE: "SRC",
 }
 """What stands at the end of the file name."""
 
@@ -132,14 +135,15 @@ def _normal(bench: Bench, _: Made, run: Run) -> Texels:
 
 
 def _object_normal(bench: Bench, _: Made, run: Run) -> Texels:
-    words = encoded(bench.gutter.fill(object_normals(bench.high_poly, bench.hits, run)))
+    means = object_normals(bench.high_poly, bench.hits, run)
+    words = encoded(bench.gutter.fill_directions(means, tangent_space=False))
     return Texels(direction_texels(words, bench.settings.bits, dither=bench.settings.dither))
 
 
 def _bent_normal(bench: Bench, _: Made, run: Run) -> Texels:
     settings = bench.settings
     means = bent_normals(bench.raycaster, bench.high_poly, bench.unwrapped, bench.hits, run, samples=settings.samples)
-    words = encoded(bench.gutter.fill(means))
+    words = encoded(bench.gutter.fill_directions(means, tangent_space=True))
     return Texels(direction_texels(words, settings.bits, settings.directx, settings.dither), figures=_green(bench))
 
 
@@ -219,6 +223,10 @@ def _part_id(bench: Bench, _: Made, run: Run) -> Texels:
     return Texels(padded[ids + 1], figures={"kind": bench.settings.parts.value, "parts": len(colors)})
 
 
+def _source(bench: Bench, _: Made, run: Run) -> Texels:
+    return Texels(sources(bench.high_poly, bench.unwrapped, bench.hits, run), figures={"legend": dict(LEGEND)})
+
+
 _MAKERS: Mapping[MapName, Callable[[Bench, Made, Run], Texels]] = {
     MapName.NORMAL: _normal,
     MapName.OBJECT_NORMAL: _object_normal,
@@ -234,6 +242,7 @@ _MAKERS: Mapping[MapName, Callable[[Bench, Made, Run], Texels]] = {
     MapName.THICKNESS: _thickness,
     MapName.POSITION: _position,
     MapName.PART_ID: _part_id,
+    MapName.SOURCE: _source,
 }
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.run import Run
 from bridge_server.stages.field_sampling import field_sampler
-from bridge_server.stages.gutter import chart_map, gutter_of
+from bridge_server.stages.gutter import gutter_for
 from bridge_server.stages.stage import Stage
 from bridge_server.stages.texel_average import texel_means
 from bridge_server.values.mesh import HighPoly, UnwrappedMesh
@@ -36,6 +36,6 @@ class BakeMetallicRoughness(Stage):
 
         means = texel_means(texel_hits, 2, evaluate, run, "metallic and roughness")
         run.checkpoint(1.0, "filling the gutter")
-        gutter = gutter_of(chart_map(texel_hits, unwrapped), unwrapped.padding_px)
+        gutter = gutter_for(texel_hits, unwrapped)
         unit = np.clip(np.nan_to_num(gutter.fill(means)), 0.0, 1.0)
         return MetallicRoughnessMap(pixels=np.rint(unit * 255.0).astype(np.uint8))

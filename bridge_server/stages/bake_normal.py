@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt16
 from bridge_server.backends.texels.base import Places, texel_kernels
 from bridge_server.run import Run
 from bridge_server.stages.corner_normals import corner_normals, hard_half_edges
-from bridge_server.stages.gutter import chart_map, gutter_of
+from bridge_server.stages.gutter import gutter_for
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.stages.texel_average import texel_means
 from bridge_server.values.mesh import HighPoly, UnwrappedMesh
@@ -46,8 +46,8 @@ class BakeNormal(Stage):
 
         means = texel_means(texel_hits, 3, evaluate, run, "normals")
         run.checkpoint(1.0, "filling the gutter")
-        gutter = gutter_of(chart_map(texel_hits, unwrapped), unwrapped.padding_px)
-        return NormalMap(pixels=encoded(gutter.fill(means)))
+        gutter = gutter_for(texel_hits, unwrapped)
+        return NormalMap(pixels=encoded(gutter.fill_directions(means, tangent_space=True)))
 
 
 def encoded(vectors: Float32[np.ndarray, "size size 3"]) -> UInt16[np.ndarray, "size size 3"]:

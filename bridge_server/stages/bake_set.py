@@ -9,8 +9,9 @@ from jaxtyping import Float32, Int32
 
 from bridge_server.backends.raycaster.base import Raycaster, RayScene
 from bridge_server.run import Run
+from bridge_server.stages.bake_choices import RayDirection
 from bridge_server.stages.bake_images import Bench, MapName, MapSettings, Texels, make_map, needed_for, stored
-from bridge_server.stages.gutter import chart_map, gutter_of
+from bridge_server.stages.gutter import gutter_for
 from bridge_server.stages.png_writer import encode_png
 from bridge_server.stages.trace import Trace
 from bridge_server.stages.trace_rays import measured_cage_m
@@ -30,6 +31,7 @@ class BakeWish:
     supersample: int = 2
     cage_m: float = 0.0
     """How far from the low poly rays look; 0 measures what is needed."""
+    ray_direction: RayDirection = RayDirection.SMOOTH
     settings: MapSettings = field(default_factory=MapSettings)
 
 
@@ -68,9 +70,14 @@ def bake_set(
     begun = time.monotonic()
     run = steps("trace")
     cage_m = wish.cage_m or _measured_cage_m(high_poly, unwrapped, shared)
-    trace = Trace(resolution_px=wish.resolution_px, supersample=wish.supersample, cage_offset_m=cage_m)
+    trace = Trace(
+        resolution_px=wish.resolution_px,
+        supersample=wish.supersample,
+        cage_offset_m=cage_m,
+        ray_direction=wish.ray_direction,
+    )
     hits = trace(run, shared, high_poly=high_poly, unwrapped=unwrapped)
-    gutter = gutter_of(chart_map(hits, unwrapped), unwrapped.padding_px)
+    gutter = gutter_for(hits, unwrapped)
     trace_seconds = time.monotonic() - begun
     bench = Bench(high_poly, unwrapped, hits, shared, gutter, wish.settings)
     made: dict[MapName, Texels] = {}

@@ -1,22 +1,28 @@
 """Colour past the edges of the charts, so that neither bilinear filtering nor any mip mixes charts.
 
-Three rules, in this order. A texel beside a chart takes the value of the nearest texel of it, for bilinear
-filtering. Any other texel in a block that only one chart touches, where blocks are texels of the smallest mip that
+Five rules; the first that fits counts. Straight outside a smooth seam a texel takes what lies across it, so that both
+sides show the same (``seam_fill``). Any other texel beside a chart takes the value of the nearest texel of it, for
+bilinear filtering. Any other in a block that only one chart touches, where blocks are texels of the smallest mip that
 the gap between charts lasts to, takes the mean of what that chart has in the block: then each mip is the mean over
-the chart alone. All others take the value of the nearest covered texel.
+the chart alone. Far from all charts the means of the blocks around are spread by a pyramid (pull and push: Gortler et
+al., "The Lumigraph", 1996, section 3.4.2), so that coarser mips and wider filters find nothing foreign there. All
+others take the value of the nearest covered texel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from bridge_server.backends.texels.base import texel_kernels
 from bridge_server.blocks import BLOCK, over_blocks
+from bridge_server.stages.seam_fill import Seams, between, seams_of
 from bridge_server.values.mesh import UnwrappedMesh
 from bridge_server.values.texture import TexelHits
 
 BESIDE_PX = 1.5
+FAR_BLOCKS = 2.0
+"""So many blocks from any chart the background begins."""
 SMALLEST_MIP_PX = 128
 
 
@@ -31,9 +37,23 @@ class Gutter:
     stray_blocks: Int64[np.ndarray, "strays"]
     covered: Bool[np.ndarray, "size size"]
     block_px: int
+    far: Int64[np.ndarray, "far"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Texels of the background."""
+    seams: Seams | None = None
 
     def fill(self, values: Float32[np.ndarray, "size size channels"]) -> Float32[np.ndarray, "size size channels"]:
-        """Values of covered texels carried into all others."""
+        """Values of covered texels carried into all others, and seams closed."""
+        filled = self._padded(values)
+        return filled if self.seams is None else self.seams.cross(filled)
+
+    def fill_directions(
+        self, values: Float32[np.ndarray, "size size 3"], *, tangent_space: bool
+    ) -> Float32[np.ndarray, "size size 3"]:
+        """The same for directions; tangent space is another one across a seam."""
+        filled = self._padded(values)
+        return filled if self.seams is None else self.seams.cross_directions(filled, tangent_space=tangent_space)
+
+    def _padded(self, values: Float32[np.ndarray, "size size channels"]) -> Float32[np.ndarray, "size size channels"]:
         if not self.covered.any():
             return values
         size, _, channels = values.shape
@@ -46,6 +66,8 @@ class Gutter:
         if len(self.strays):
             blocks, which = np.unique(self.stray_blocks, return_inverse=True)
             result[self.strays] = self._block_means(values, blocks)[which.reshape(-1)]
+        if len(self.far):
+            result[self.far] = _background(values, self.covered, self.block_px, self.far)
         return result.reshape(size, size, channels)
 
     def _block_means(
@@ -68,6 +90,12 @@ def chart_map(hits: TexelHits, unwrapped: UnwrappedMesh) -> Int32[np.ndarray, "s
     charts = np.full(size * size, -1, np.int32)
     charts[texel_of(hits)] = unwrapped.charts[hits.low_face]
     return charts.reshape(size, size)
+
+
+def gutter_for(hits: TexelHits, unwrapped: UnwrappedMesh) -> Gutter:
+    """Plan the fill of the maps that are baked from these hits."""
+    plan = gutter_of(chart_map(hits, unwrapped), unwrapped.padding_px)
+    return replace(plan, seams=seams_of(unwrapped, hits.resolution_px))
 
 
 def texel_of(hits: TexelHits, rows: slice = slice(None)) -> Int64[np.ndarray, "texels"]:
@@ -94,7 +122,14 @@ def gutter_of(charts: Int32[np.ndarray, "size size"], gap_px: int) -> Gutter:
     block = row // block_px * only.shape[1] + column // block_px
     owner = only.reshape(-1)[block]
     stray = (owner >= 0) & (charts.reshape(-1)[source[beyond]] != owner)
-    return Gutter(source=source, strays=beyond[stray], stray_blocks=block[stray], covered=covered, block_px=block_px)
+    return Gutter(
+        source=source,
+        strays=beyond[stray],
+        stray_blocks=block[stray],
+        covered=covered,
+        block_px=block_px,
+        far=np.flatnonzero(away > FAR_BLOCKS * max(block_px, BESIDE_PX)),
+    )
 
 
 def _only_chart(charts: Int32[np.ndarray, "size size"], block_px: int) -> Int32[np.ndarray, "blocks blocks"]:
@@ -110,3 +145,56 @@ def _blocks(values: np.ndarray, block_px: int, outside: int) -> np.ndarray:
     padded = np.pad(values, ((0, extra), (0, extra)), constant_values=outside) if extra else values
     count = len(padded) // block_px
     return padded.reshape(count, block_px, count, block_px)
+
+
+def _block_sums(values: np.ndarray, block_px: int) -> np.ndarray:
+    """Sums over square blocks; whole rows are added first, which lie together in memory."""
+    extra = -len(values) % block_px
+    padded = np.pad(values, ((0, extra), (0, extra), (0, 0))) if extra else values
+    count = len(padded) // block_px
+    rows = padded.reshape(count, block_px, -1).sum(axis=1)
+    return rows.reshape(count, count, block_px, -1).sum(axis=2, dtype=np.float64)
+
+
+def _background(
+    values: Float32[np.ndarray, "size size channels"],
+    covered: Bool[np.ndarray, "size size"],
+    block_px: int,
+    far: Int64[np.ndarray, "far"],
+) -> Float32[np.ndarray, "far channels"]:
+    """Block means pulled up a pyramid and pushed down into the blocks that have none, then read between blocks.
+
+    A coarser cell is the mean of those of its four that have something.
+    """
+    size = len(values)
+    counts = _block_sums(covered[:, :, None], block_px)
+    sums = _block_sums(np.where(covered[:, :, None], values, np.float32(0.0)), block_px)
+    means = sums / np.maximum(counts, 1.0)
+    filled = _pulled_and_pushed(means, counts[:, :, 0] > 0.0)
+    places = np.stack([far % size, far // size], axis=1) + 0.5
+    return between(filled.astype(np.float32), (places / block_px).astype(np.float32))
+
+
+def _pulled_and_pushed(
+    means: Float64[np.ndarray, "cells cells channels"], known: Bool[np.ndarray, "cells cells"]
+) -> Float64[np.ndarray, "cells cells channels"]:
+    if known.all() or len(means) == 1:
+        return means
+    extra = len(means) % 2
+    weights = np.pad(known, ((0, extra), (0, extra))).astype(np.float64)
+    padded = np.pad(means, ((0, extra), (0, extra), (0, 0))) * weights[:, :, None]
+    half = len(padded) // 2
+    counts = weights.reshape(half, 2, half, 2).sum(axis=(1, 3))
+    sums = padded.reshape(half, 2, half, 2, -1).sum(axis=(1, 3))
+    coarse = _pulled_and_pushed(sums / np.maximum(counts, 1.0)[:, :, None], counts > 0.0)
+    spread = _twice_as_large(_twice_as_large(coarse).swapaxes(0, 1)).swapaxes(0, 1)[: len(means), : len(means)]
+    return np.where(known[:, :, None], means, spread)
+
+
+def _twice_as_large(
+    cells: Float64[np.ndarray, "rows columns channels"],
+) -> Float64[np.ndarray, "more columns channels"]:
+    """Linear interpolation along the first axis: each half lies a quarter of a cell from the middle."""
+    before, after = np.concatenate([cells[:1], cells[:-1]]), np.concatenate([cells[1:], cells[-1:]])
+    halves = np.stack([0.75 * cells + 0.25 * before, 0.75 * cells + 0.25 * after], axis=1)
+    return halves.reshape(-1, *cells.shape[1:])

@@ -34,7 +34,7 @@ class Inpaint(Stage):
 
     name: ClassVar[str] = "inpaint"
     writes: ClassVar[str] = "albedo"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     mode: InpaintMode = InpaintMode.OFF
     """``off`` leaves the map as it is; ``hidden`` fills texels that nothing can see."""

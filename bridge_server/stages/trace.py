@@ -10,10 +10,12 @@ from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.backends.texels.base import Atlas, Places, texel_kernels
 from bridge_server.blocks import BLOCK, over_blocks
 from bridge_server.run import Run
+from bridge_server.stages.bake_choices import RayDirection
+from bridge_server.stages.ray_directions import ray_directions
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.stages.trace_rays import Target, measured_cage_m, places_on_high
 from bridge_server.values.base import Notice
-from bridge_server.values.mesh import HighPoly, UnwrappedMesh, vertex_normals
+from bridge_server.values.mesh import HighPoly, UnwrappedMesh
 from bridge_server.values.texture import TexelHits
 
 CAGE_SAMPLES = 20_000
@@ -36,6 +38,9 @@ class Trace(Stage):
     cage_offset_m: Annotated[float, Range(0, 1000)] = 0.0
     """How far from the low poly a ray looks for the high poly, to either side; 0 measures what is needed."""
 
+    ray_direction: RayDirection = RayDirection.SMOOTH
+    """``smooth`` is right for organic shapes; ``skew_free`` keeps straight detail on flat faces straight."""
+
     def __call__(self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly, unwrapped: UnwrappedMesh) -> TexelHits:
         """One place on both meshes for every covered (sub-)texel."""
         kernels = texel_kernels()
@@ -51,24 +56,25 @@ class Trace(Stage):
         scene = raycaster.scene(high.positions_m, high.faces)
         count = len(cells.index)
         corners = unwrapped.positions_m[unwrapped.faces]
-        normals = vertex_normals(unwrapped.welded_mesh())[unwrapped.welded[unwrapped.faces]]
         some = np.linspace(0, max(count - 1, 0), min(count, CAGE_SAMPLES)).astype(np.int64)
         samples = Places(faces=cells.faces[some], weights=cells.weights[some])
         cage_m = self.cage_offset_m or measured_cage_m(scene, kernels.interpolated(corners, samples), high.diagonal_m)
         target = Target(scene=scene, mesh=high, cage_m=cage_m)
+        directions = ray_directions(unwrapped, self.ray_direction, cage_m, raycaster)
         high_face, high_weights = np.empty(count, np.int32), np.empty((count, 2), np.float32)
-        by_ray = np.empty(count, np.bool_)
+        by_ray, facing = np.empty(count, np.bool_), np.empty(count, np.bool_)
 
         def trace(rows: slice) -> None:
             low = Places(faces=cells.faces[rows], weights=cells.weights[rows])
-            points, outward = kernels.interpolated(corners, low), kernels.interpolated(normals, low, unit=True)
+            points = kernels.interpolated(corners, low)
+            outward = directions(points, low)
             places = places_on_high(target, points, outward)
-            high_face[rows], by_ray[rows] = places.faces, places.by_ray
+            high_face[rows], by_ray[rows], facing[rows] = places.faces, places.by_ray, places.facing
             high_weights[rows] = places.barycentrics[:, 1:]
 
         over_blocks(trace, count, BLOCK * 2, lambda share: run.checkpoint(0.2 + 0.8 * share, "tracing texels"))
         return TexelHits(
-            notices=_notices(by_ray, cage_m),
+            notices=(*_notices(by_ray, cage_m), *_other_side(facing)),
             resolution_px=self.resolution_px,
             supersample=self.supersample,
             index=cells.index,
@@ -91,5 +97,19 @@ def _notices(by_ray: Bool[np.ndarray, "texels"], cage_m: float) -> tuple[Notice,
             message=f"Only {share:.0%} of the texels found the high poly within {cage_m * 1000:.1f} mm along the"
             " normal; the others took the closest point, where detail may smear.",
             remedy="Raise the triangle count, or set trace.cage_offset_m to the largest distance between the meshes.",
+        ),
+    )
+
+
+def _other_side(facing: Bool[np.ndarray, "texels"]) -> tuple[Notice, ...]:
+    astray = int(len(facing) - facing.sum())
+    if not astray:
+        return ()
+    return (
+        Notice(
+            code="other_side_baked",
+            message=f"{astray:,} of {len(facing):,} places found no surface near them that faces their way, and show"
+            " the other side of a wall.",
+            remedy="Look at the map `source`: the high poly is open there, inside out, or lies elsewhere.",
         ),
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bridge_server.values.baked_maps import BakedMaps
 from bridge_server.values.checklist import Checklist
 from bridge_server.values.collision import Collision
 from bridge_server.values.image import Cutouts, Photos
@@ -15,10 +16,14 @@ from bridge_server.values.texture import AlbedoMap, AoMap, MetallicRoughnessMap,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """Every slot there is; None where no stage has written it yet. ``photos`` and ``mesh_source`` are the inputs."""
+    """Every slot there is; None where no stage has written it yet.
+
+    ``photos`` and ``mesh_source`` are the inputs; ``low_source`` comes with a mesh for a bake alone.
+    """
 
     photos: Photos | None = None
     mesh_source: MeshSource | None = None
+    low_source: MeshSource | None = None
     cutouts: Cutouts | None = None
     high_poly: HighPoly | None = None
     low_poly: LowPoly | None = None
@@ -29,6 +34,7 @@ class Asset:
     metallic_roughness: MetallicRoughnessMap | None = None
     ao: AoMap | None = None
     packed: PackedMap | None = None
+    baked_maps: BakedMaps | None = None
     lods: LodChain | None = None
     collision: Collision | None = None
     placement: Placement | None = None

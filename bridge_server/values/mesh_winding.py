@@ -131,11 +131,12 @@ def containers(
     corners: Float64[np.ndarray, "faces 3 3"],
     pieces: Int64[np.ndarray, "faces"],
     closed: Bool[np.ndarray, "pieces"],
-    wrong: Bool[np.ndarray, "pieces"],
+    wrong: Bool[np.ndarray, "pieces"] | None = None,
 ) -> dict[int, tuple[int, int]]:
     """For each closed piece that lies inside others: the innermost of those, and how many there are.
 
-    A piece is left out where all that may hold it are wound like itself, because it then matters to nobody.
+    With ``wrong``, which pieces are wound inward, a piece is left out where all that may hold it are wound like
+    itself: to winding it then does not matter.
     """
     count = len(closed)
     low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
@@ -147,7 +148,7 @@ def containers(
     fields: dict[int, WindingField] = {}
     for piece in np.flatnonzero(closed):
         around = closed & (low < low[piece]).all(axis=1) & (high > high[piece]).all(axis=1)
-        if not (wrong[around] != wrong[piece]).any():
+        if wrong is not None and not (wrong[around] != wrong[piece]).any():
             continue
         holding = []
         for outer in np.flatnonzero(around).tolist():

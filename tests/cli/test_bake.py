@@ -128,6 +128,18 @@ def test_files_that_cannot_be_used_are_told(
     assert "--out" in capsys.readouterr().err
 
 
+def test_meshes_far_from_the_origin_are_refused_because_each_would_be_moved_by_itself(
+    meshes: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ball = sphere(0.5, 2)
+    far = Mesh(positions_m=ball.positions_m + np.float32([5e5, 0, 0]), faces=ball.faces)
+    path = write_obj(tmp_path / "far.obj", far)
+    for pair in ((str(path), meshes[1]), (meshes[0], str(path))):
+        assert bake(pair, tmp_path / "out", "--unwrap", "--maps", "source") == ExitCode.USAGE
+        assert "far.obj: it lies so far from the origin" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_an_interrupt_stops_soon_and_leaves_nothing(meshes: tuple[str, str], tmp_path: Path) -> None:
     command = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bridge_server.backends.raycaster import by_casting
-from bridge_server.backends.raycaster.base import RAYCASTERS, Lookouts, NearestPlaces, Raycaster, RayHits
+from bridge_server.backends.raycaster.base import RAYCASTERS, FacingHits, Lookouts, NearestPlaces, Raycaster, RayHits
 from bridge_server.run import SilentRun
 from bridge_server.stages.bake_albedo import BakeAlbedo
 from bridge_server.stages.bake_ao import BakeAo
@@ -28,7 +28,7 @@ class SlowScene:
     corners: np.ndarray
     """(faces, 3, 3)"""
 
-    def facing_hits(self, points_m: np.ndarray, outward: np.ndarray, cage_m: float) -> RayHits:
+    def facing_hits(self, points_m: np.ndarray, outward: np.ndarray, cage_m: float) -> FacingHits:
         normals = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
         return by_casting.facing_hits(self, normals.astype(np.float32), points_m, outward, cage_m)
 

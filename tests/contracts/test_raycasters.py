@@ -224,6 +224,8 @@ def test_facing_hits_equal_rays_to_both_sides_in_numpy(raycaster: Raycaster, cag
     assert same.mean() > 0.997
     assert ((found.faces >= 0) | (expected.faces < 0)).all()
     hit = same & (found.faces >= 0)
+    assert (found.covered == expected.covered)[same].mean() > 0.997
+    assert not found.covered[found.faces < 0].any()
     np.testing.assert_allclose(found.distances_m[hit], expected.distances_m[hit], atol=2e-5)
     np.testing.assert_allclose(found.barycentrics[hit], expected.barycentrics[hit], atol=2e-3)
     some = np.flatnonzero(found.faces >= 0)

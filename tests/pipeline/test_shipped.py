@@ -20,7 +20,7 @@ ANY_BACKEND = replace(
 )
 ON_REQUEST = ("remesh",)
 """Stages that no shipped preset lists."""
-ELSEWHERE = ("matte", "generate", "load_mesh", *ON_REQUEST)
+ELSEWHERE = ("matte", "generate", "load_mesh", "load_low", "bake_maps", *ON_REQUEST)
 MESH_ROAD = ("load_mesh", *(name for name in REGISTRY.stages if name not in ELSEWHERE))
 PHOTO_ROAD = ("matte", "generate", *MESH_ROAD[1:])
 

@@ -12,6 +12,7 @@ from bridge_server.stages.map_object_normal import object_normals
 from bridge_server.stages.map_opacity import opacities
 from bridge_server.stages.map_part_id import PartKind, face_parts, part_colors, part_ids
 from bridge_server.stages.map_position import positions
+from bridge_server.stages.map_source import LEGEND, sources
 from bridge_server.stages.map_thickness import thicknesses
 from bridge_server.values.mesh import HighPoly, Mesh
 from bridge_server.values.surface_texture import AlphaMode, MaterialTextures, TextureField
@@ -179,6 +180,24 @@ def test_emissive_opacity_and_parts_follow_the_materials() -> None:
     assert np.allclose(light[clear], np.where(side[clear, None] > 0, [2.0, 0.5, 0.0], 0.0), atol=1e-5)
     assert np.allclose(hides[clear], np.where(side[clear] > 0, 0.25, 1.0), atol=1e-5)
     assert (ids[clear] == (side[clear] > 0)).all()
+
+
+@pytest.mark.parametrize("supersample", [1, 2])
+def test_sources_tell_rays_from_closest_points_and_the_far_side(supersample: int) -> None:
+    """A sheet above the left half of a plane that is seen from both sides; beyond it only the closest point is left."""
+    half = plane(steps=5)
+    left = Mesh(positions_m=half.positions_m * np.float32([0.5, 1, 1]) - np.float32([0.25, 0, 0]), faces=half.faces)
+    found = case(merged(plane(), flipped(plane())), left, 64, supersample=supersample, cage_offset_m=0.01)
+    values = sources(found.high_poly, found.unwrapped, found.texel_hits, SilentRun())
+    assert ((values == LEGEND["none"]) == ~covered(found)).all()
+    if supersample == 1:
+        low = found.low_at_texels(found.unwrapped.positions_m)
+        up = found.low_at_texels(found.unwrapped.normals)[:, 2] > 0
+        seen = values[covered(found)]
+        clear = np.abs(low[:, 0]) > 0.02
+        wanted = np.where(up, np.where(low[:, 0] < 0, LEGEND["ray"], LEGEND["closest"]), LEGEND["other_side"])
+        assert (seen == wanted)[clear].all()
+    assert set(np.unique(values)) == set(LEGEND.values())
 
 
 def test_encoding_rounds_clips_and_dithers() -> None:

@@ -58,9 +58,23 @@ def test_a_thin_shell_keeps_its_sides() -> None:
 
 
 def test_the_nearer_of_two_layers_is_taken() -> None:
-    floor, roof = plane(1.0, 8), height_field(lambda x, y: 0.05 + 0 * x, 8)
+    floor, roof = plane(1.0, 8), box((2.0, 2.0, 0.02), (0.0, 0.0, 0.05))
     found = case(plane(), merged(floor, roof), cage_offset_m=0.1)
     assert np.abs(places(found)[1][:, 2]).max() < 1e-6
+    assert found.texel_hits.by_ray.all()
+
+
+@pytest.mark.parametrize("sunk_m", [0.0, 0.01])
+def test_what_is_stuck_into_another_solid_hides_what_lies_inside(sunk_m: float) -> None:
+    """A bolt on a plate, and a sheet that floats above it: the outermost surface is what is seen."""
+    bolt = box((0.2, 0.2, 0.04), (-0.2, 0.0, 0.02 - sunk_m))
+    floater = Mesh(positions_m=plane(0.2).positions_m + np.float32([0.2, 0.0, 0.01]), faces=plane().faces)
+    found = case(plane(), merged(plane(1.0, 8), bolt, floater), size=128, cage_offset_m=0.1)
+    low, high = places(found)
+    over_bolt = np.abs(low[:, :2] - [-0.2, 0.0]).max(axis=1) < 0.1
+    over_floater = np.abs(low[:, :2] - [0.2, 0.0]).max(axis=1) < 0.1
+    expected = np.select([over_bolt, over_floater], [0.04 - sunk_m, 0.01], 0.0)
+    assert np.abs(high[:, 2] - expected).max() < 1e-6
     assert found.texel_hits.by_ray.all()
 
 

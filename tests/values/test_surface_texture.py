@@ -143,3 +143,45 @@ def test_a_field_survives_the_store():
         found.sample(points, locate_on_quad).base_color, folded.sample(points, locate_on_quad).base_color
     )
     assert found.inner.materials[0].base_color_image.wrap_u is Wrap.MIRROR
+
+
+def slow_bilinear(image, u, v):
+    """One coordinate, texel by texel, by the definition of each wrap mode."""
+    height, width, _ = image.pixels.shape
+    x, y = u * width - 0.5, v * height - 0.5
+    found = np.zeros(3)
+    for row in (int(np.floor(y)), int(np.floor(y)) + 1):
+        for column in (int(np.floor(x)), int(np.floor(x)) + 1):
+            weight = (1 - abs(x - column)) * (1 - abs(y - row))
+            place = []
+            for index, size, wrap in ((row, height, image.wrap_v), (column, width, image.wrap_u)):
+                if wrap is Wrap.CLAMP:
+                    place.append(min(max(index, 0), size - 1))
+                elif wrap is Wrap.REPEAT:
+                    place.append(index % size)
+                else:
+                    place.append(index % size if index // size % 2 == 0 else size - 1 - index % size)
+            found += weight * SRGB_TO_LINEAR[image.pixels[tuple(place)]]
+    return found
+
+
+@pytest.mark.parametrize("wrap_u", list(Wrap))
+@pytest.mark.parametrize("wrap_v", list(Wrap))
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 1), (3, 11), (64, 2)])
+def test_every_pair_of_wrap_modes_and_any_shape(shape, wrap_u, wrap_v):
+    random = np.random.default_rng(shape[0])
+    image = TextureImage(pixels=random.integers(0, 256, (*shape, 3)).astype(np.uint8), wrap_u=wrap_u, wrap_v=wrap_v)
+    uvs = random.uniform(-4, 5, (60, 2))
+    expected = [slow_bilinear(image, u, v) for u, v in uvs]
+    np.testing.assert_allclose(bilinear(image, uvs, SRGB_TO_LINEAR), expected, atol=2e-5)
+
+
+def test_a_huge_picture_is_read_to_the_texel():
+    """32,768 texels across: a coordinate in single precision still names each of them."""
+    width = 1 << 15
+    pixels = np.zeros((2, width, 3), np.uint8)
+    pixels[:, :, 0], pixels[:, :, 1] = np.arange(width) // 256, np.arange(width) % 256
+    column = np.random.default_rng(0).integers(0, width, 500)
+    uvs = np.column_stack([((column + 0.5) / width).astype(np.float32), np.full(500, 0.5)]).astype(np.float64)
+    found = np.rint(bilinear(TextureImage(pixels=pixels), uvs, (np.arange(256) / 255).astype(np.float32)) * 255)
+    np.testing.assert_array_equal(found[:, 0] * 256 + found[:, 1], column)

@@ -20,6 +20,17 @@ class RayHits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FacingHits:
+    """The nearest surface that faces a direction, for each point; as ``RayHits`` where there is none."""
+
+    faces: Int32[np.ndarray, "points"]
+    barycentrics: Float32[np.ndarray, "points 3"]
+    distances_m: Float32[np.ndarray, "points"]
+    covered: Bool[np.ndarray, "points"]
+    """Whether something else lies farther out, within the cage, whichever way it faces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NearestPlaces:
     """Closest place on the mesh to each point."""
 
@@ -75,7 +86,7 @@ class RayScene(CastsRays, Protocol):
         points_m: Float32[np.ndarray, "points 3"],
         outward: Float32[np.ndarray, "points 3"],
         cage_m: float,
-    ) -> RayHits:
+    ) -> FacingHits:
         """Of the surfaces that face outward the nearest to each point along that direction, to either side.
 
         Directions are of unit length; a point whose direction is zero finds nothing.

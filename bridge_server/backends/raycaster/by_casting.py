@@ -6,7 +6,7 @@ A ray caster without kernels of its own may answer with these.
 import numpy as np
 from jaxtyping import Float32
 
-from bridge_server.backends.raycaster.base import CastsRays, Lookouts, RayHits
+from bridge_server.backends.raycaster.base import CastsRays, FacingHits, Lookouts, RayHits
 from bridge_server.values.directions import turned_frames
 
 SURFACES_PASSED = 64
@@ -21,7 +21,7 @@ def facing_hits(
     points_m: Float32[np.ndarray, "points 3"],
     outward: Float32[np.ndarray, "points 3"],
     cage_m: float,
-) -> RayHits:
+) -> FacingHits:
     """Of the surfaces that face outward the nearest to each point along that direction, to either side."""
     count = len(points_m)
     found = RayHits(
@@ -48,7 +48,11 @@ def facing_hits(
             if len(ray) == 0:
                 break
             gone[ray] += start
-    return found
+    outermost = scene.first_hits(points_m + outward * np.float32(cage_m), -outward, 2.0 * cage_m).faces
+    covered = (found.faces >= 0) & (outermost >= 0) & (outermost != found.faces)
+    return FacingHits(
+        faces=found.faces, barycentrics=found.barycentrics, distances_m=found.distances_m, covered=covered
+    )
 
 
 def openness(

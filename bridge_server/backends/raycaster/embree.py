@@ -13,9 +13,9 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
-from bridge_server.backends.raycaster.base import Lookouts, NearestPlaces, RayHits
+from bridge_server.backends.raycaster.base import FacingHits, Lookouts, NearestPlaces, RayHits
 from bridge_server.backends.raycaster.embree_library import CommittedScene, Embree, embree, library_path
-from bridge_server.backends.raycaster.launching import FAR, Launcher, hits_of, occluded_of, openness_of
+from bridge_server.backends.raycaster.launching import FAR, Launcher, facing_hits_of, hits_of, occluded_of, openness_of
 from bridge_server.backends.raycaster.rays import checked_points, checked_triangles
 from bridge_server.backends.raycaster.warp import WarpRaycaster, WarpScene, start_warp, warp_availability
 from bridge_server.backends.table import Availability
@@ -84,10 +84,10 @@ class EmbreeScene:
 
     def facing_hits(
         self, points_m: Float32[np.ndarray, "points 3"], outward: Float32[np.ndarray, "points 3"], cage_m: float
-    ) -> RayHits:
+    ) -> FacingHits:
         """The nearest surface along a direction, to either side, that faces that way."""
         asked = (self.embree.intersect_packet, self.committed.address, int(self.embree.wide), cage_m)
-        return hits_of(self.launch, "facing_hits", asked, (points_m, outward), 16 if self.embree.wide else 8)
+        return facing_hits_of(self.launch, asked, (points_m, outward), 16 if self.embree.wide else 8)
 
     def openness(
         self, sets: Float32[np.ndarray, "sets samples 3"], lookouts: Lookouts, start_m: float, reach_m: float

@@ -82,7 +82,7 @@ PACKET = """
 FACING_HITS = (
     PACKET
     + """
-        struct Seen : Context { float middle, away[N], u[N], v[N]; unsigned face[N]; } seen;
+        struct Seen : Context { float middle, away[N], gone[N], first[N], u[N], v[N]; unsigned face[N]; } seen;
         for (int i = 0; i < 8; ++i)
             seen.instances[i] = 0xffffffffu;
         seen.middle = cage;
@@ -92,7 +92,7 @@ FACING_HITS = (
             wp::vec3 out = outward.data[row];
             valid[lane] = first + lane < last && wp::dot(out, out) > 0.0f ? -1 : 0;
             aim(lane, wp::add(points.data[row], wp::mul(out, cage)), wp::mul(out, -1.0f), 2.0f * cage);
-            seen.away[lane] = 1e38f; seen.face[lane] = 0xffffffffu;
+            seen.away[lane] = seen.first[lane] = 1e38f; seen.face[lane] = 0xffffffffu;
         }
         struct Asked { int* valid; void* user; Seen* seen; float* rays; float* hits; unsigned count; };
         void (*filter)(const Asked*) = [](const Asked* asked) {
@@ -103,16 +103,19 @@ FACING_HITS = (
                     continue;
                 float* ray = asked->rays + i;
                 float* hit = asked->hits + i;
+                unsigned lane = ((unsigned*)ray)[10 * step], face = ((unsigned*)hit)[5 * step];
+                float gone = ray[8 * step];
+                if (gone < seen->first[lane])
+                    seen->first[lane] = gone;
                 float facing = hit[0] * ray[4 * step] + hit[step] * ray[5 * step] + hit[2 * step] * ray[6 * step];
                 if (!(facing < 0.0f)) {
                     asked->valid[i] = 0;
                     continue;
                 }
-                unsigned lane = ((unsigned*)ray)[10 * step], face = ((unsigned*)hit)[5 * step];
-                float passed = ray[8 * step] - seen->middle;
+                float passed = gone - seen->middle;
                 float away = passed < 0.0f ? -passed : passed;
                 if (away < seen->away[lane] || (away == seen->away[lane] && face < seen->face[lane])) {
-                    seen->away[lane] = away; seen->face[lane] = face;
+                    seen->away[lane] = away; seen->gone[lane] = gone; seen->face[lane] = face;
                     seen->u[lane] = hit[3 * step]; seen->v[lane] = hit[4 * step];
                 }
                 if (passed < 0.0f)
@@ -127,6 +130,7 @@ FACING_HITS = (
             float u = seen.u[lane], v = seen.v[lane];
             faces.data[row] = (int)seen.face[lane];
             distances.data[row] = seen.away[lane];
+            covered.data[row] = seen.first[lane] < seen.gone[lane] ? 1 : 0;
 """
     + WRITE
     + """
@@ -193,6 +197,7 @@ def packet_of_facing_hits(
     faces: wp.array(dtype=wp.int32),
     weights: wp.array(dtype=wp.vec3),
     distances: wp.array(dtype=wp.float32),
+    covered: wp.array(dtype=wp.uint8),
 ): ...
 
 
@@ -261,15 +266,17 @@ def facing_hits(
     faces: wp.array(dtype=wp.int32),
     weights: wp.array(dtype=wp.vec3),
     distances: wp.array(dtype=wp.float32),
+    covered: wp.array(dtype=wp.uint8),
 ):
     """Of the triangles that face outward the one nearest to each point, within the cage to either side.
 
     One traversal from the cage inwards, in packets of neighbours: a filter passes what faces away, remembers what lies
-    outside the point, and lets the ray end at the first triangle inside it. Points whose direction is zero have none.
+    outside the point and what was met first, and lets the ray end at the first triangle inside it. Points whose
+    direction is zero have none.
     """
     packet = wp.tid()
     count = points.shape[0]
-    packet_of_facing_hits(query, scene, wide, packet, count, cage, points, outward, faces, weights, distances)
+    packet_of_facing_hits(query, scene, wide, packet, count, cage, points, outward, faces, weights, distances, covered)
 
 
 @wp.kernel

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
-from bridge_server.backends.raycaster.base import Lookouts, RayHits
+from bridge_server.backends.raycaster.base import FacingHits, Lookouts, RayHits
 from bridge_server.blocks import BLOCK, over_blocks
 
 FAR = 1e18
@@ -80,6 +80,18 @@ def hits_of(
         name, first, tuple(np.asarray(array, np.float32) for array in rows), (faces, weights, distances), packet=packet
     )
     return RayHits(faces=faces, barycentrics=weights, distances_m=distances)
+
+
+def facing_hits_of(
+    launch: Launcher, first: tuple[object, ...], rows: tuple[Float32[np.ndarray, "rays 3"], ...], packet: int = 1
+) -> FacingHits:
+    """What the kernel ``facing_hits`` finds."""
+    count = len(rows[0])
+    faces, covered = np.full(count, -1, np.int32), np.zeros(count, np.uint8)
+    weights, distances = np.zeros((count, 3), np.float32), np.full(count, np.inf, np.float32)
+    outputs = (faces, weights, distances, covered)
+    launch("facing_hits", first, tuple(np.asarray(array, np.float32) for array in rows), outputs, packet=packet)
+    return FacingHits(faces=faces, barycentrics=weights, distances_m=distances, covered=covered.view(np.bool_))
 
 
 def occluded_of(

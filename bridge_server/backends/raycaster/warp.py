@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
-from bridge_server.backends.raycaster.base import Lookouts, NearestPlaces, RayHits
-from bridge_server.backends.raycaster.launching import FAR, Launcher, hits_of, occluded_of, openness_of
+from bridge_server.backends.raycaster.base import FacingHits, Lookouts, NearestPlaces, RayHits
+from bridge_server.backends.raycaster.launching import FAR, Launcher, facing_hits_of, hits_of, occluded_of, openness_of
 from bridge_server.backends.raycaster.rays import checked_points, checked_triangles
 from bridge_server.backends.table import Availability
 from bridge_server.home import cache_home
@@ -80,9 +80,9 @@ class WarpScene:
 
     def facing_hits(
         self, points_m: Float32[np.ndarray, "points 3"], outward: Float32[np.ndarray, "points 3"], cage_m: float
-    ) -> RayHits:
+    ) -> FacingHits:
         """The nearest surface along a direction, to either side, that faces that way."""
-        return hits_of(self.launch, "facing_hits", (self.mesh.id, cage_m), (points_m, outward))
+        return facing_hits_of(self.launch, (self.mesh.id, cage_m), (points_m, outward))
 
     def openness(
         self, sets: Float32[np.ndarray, "sets samples 3"], lookouts: Lookouts, start_m: float, reach_m: float

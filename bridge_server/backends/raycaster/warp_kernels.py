@@ -94,16 +94,18 @@ def facing_hits(
     faces: wp.array(dtype=wp.int32),
     weights: wp.array(dtype=wp.vec3),
     distances: wp.array(dtype=wp.float32),
+    covered: wp.array(dtype=wp.uint8),
 ):
     """Of the triangles that face outward the one nearest to each point, within the cage to either side.
 
-    A ray to each side passes what faces away; the second looks no farther than the first has found.
+    A ray to each side passes what faces away; the second looks no farther than the first has found. One from the cage
+    inwards tells whether anything lies farther out.
     """
     row = wp.tid()
     out = usable_direction(points[row], outward[row])
     if wp.length_sq(out) > 0.0:
         start = cage * START_SHARE
-        best = float(cage)
+        best, height = float(cage), float(0.0)
         for side in range(2):
             along = out
             if side == 1:
@@ -120,8 +122,14 @@ def facing_hits(
                         faces[row] = hit.face
                         weights[row] = corner_weights(hit.u, hit.v)
                         distances[row] = best
+                        height = gone
+                        if side == 1:
+                            height = -gone
                     break
                 gone = gone + start
+        if faces[row] >= 0:
+            if wp.mesh_query_ray_anyhit(mesh, points[row] + out * cage, -out, cage - height - start):
+                covered[row] = wp.uint8(1)
 
 
 @wp.kernel

@@ -107,6 +107,12 @@ class MeshCompanion(_message.Message):
     upload: str
     def __init__(self, path: _Optional[str] = ..., upload: _Optional[str] = ...) -> None: ...
 
+class BakeInput(_message.Message):
+    __slots__ = ("low",)
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    low: MeshInput
+    def __init__(self, low: _Optional[_Union[MeshInput, _Mapping]] = ...) -> None: ...
+
 class SettingOverride(_message.Message):
     __slots__ = ("setting", "value")
     SETTING_FIELD_NUMBER: _ClassVar[int]
@@ -116,7 +122,7 @@ class SettingOverride(_message.Message):
     def __init__(self, setting: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("photos", "mesh", "preset", "asset_name", "overrides", "generator", "priority")
+    __slots__ = ("photos", "mesh", "preset", "asset_name", "overrides", "generator", "priority", "bake")
     PHOTOS_FIELD_NUMBER: _ClassVar[int]
     MESH_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +130,7 @@ class JobSpec(_message.Message):
     OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     GENERATOR_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    BAKE_FIELD_NUMBER: _ClassVar[int]
     photos: _containers.RepeatedCompositeFieldContainer[PhotoInput]
     mesh: MeshInput
     preset: str
@@ -131,7 +138,8 @@ class JobSpec(_message.Message):
     overrides: _containers.RepeatedCompositeFieldContainer[SettingOverride]
     generator: str
     priority: int
-    def __init__(self, photos: _Optional[_Iterable[_Union[PhotoInput, _Mapping]]] = ..., mesh: _Optional[_Union[MeshInput, _Mapping]] = ..., preset: _Optional[str] = ..., asset_name: _Optional[str] = ..., overrides: _Optional[_Iterable[_Union[SettingOverride, _Mapping]]] = ..., generator: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+    bake: BakeInput
+    def __init__(self, photos: _Optional[_Iterable[_Union[PhotoInput, _Mapping]]] = ..., mesh: _Optional[_Union[MeshInput, _Mapping]] = ..., preset: _Optional[str] = ..., asset_name: _Optional[str] = ..., overrides: _Optional[_Iterable[_Union[SettingOverride, _Mapping]]] = ..., generator: _Optional[str] = ..., priority: _Optional[int] = ..., bake: _Optional[_Union[BakeInput, _Mapping]] = ...) -> None: ...
 
 class StageProgress(_message.Message):
     __slots__ = ("stage", "state", "fraction", "note", "seconds", "cached")

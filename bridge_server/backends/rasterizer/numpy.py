@@ -1,0 +1,37 @@
+"""UV rasterisation in whole numbers: exact, the same on every machine, and what the others are held against."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from bridge_server.backends.rasterizer.base import CoveredTexels
+from bridge_server.backends.table import Availability
+from bridge_server.values.texel_grid import Covered, cover_centers, gathered, weights_at_centers
+
+
+@dataclass(frozen=True, slots=True)
+class NumpyRasterizer:
+    """Where charts overlap the triangle of the lowest number has the texel."""
+
+    @property
+    def identity(self) -> str:
+        """Version of NumPy; results do not depend on it."""
+        return f"numpy {version('numpy')}"
+
+    @classmethod
+    def availability(cls) -> Availability:
+        """Always there."""
+        return Availability(available=True, detail=f"numpy {version('numpy')}")
+
+    def cover(
+        self, uvs: Float32[np.ndarray, "vertices 2"], faces: Int32[np.ndarray, "faces 3"], size_px: int
+    ) -> CoveredTexels:
+        """See ``UvRasterizer``."""
+        cells = gathered(cover_centers(uvs, faces, size_px))
+        order = np.lexsort((cells.faces, cells.index))
+        first = np.concatenate([[True], np.diff(cells.index[order]) > 0]) if len(order) else np.zeros(0, np.bool_)
+        chosen = Covered(index=cells.index[order[first]], faces=cells.faces[order[first]])
+        weights = weights_at_centers(uvs, faces, size_px, chosen).astype(np.float32)
+        return CoveredTexels(index=chosen.index, faces=chosen.faces, weights=weights)
