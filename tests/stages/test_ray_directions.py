@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bridge_server.backends.raycaster.base import RAYCASTERS
+from bridge_server.backends.texels.base import Places
 from bridge_server.stages.bake_choices import RayDirection
 from bridge_server.stages.ray_directions import BAND_CAGES, ray_directions
 from bridge_server.values.mesh import Mesh
@@ -69,7 +70,8 @@ def test_directions_are_the_same_by_every_ray_caster_and_continuous_over_diagona
         matrix = np.concatenate([corners[face][:, [0, 2]], np.ones((3, 1))], axis=1)
         weights = np.linalg.solve(matrix.T, np.stack([x, z, np.ones_like(x)])).T.astype(np.float32)
         inside = (weights >= -1e-5).all(axis=1)
-        found = find(points[inside], np.full(int(inside.sum()), face, np.int32), weights[inside])
+        low_places = Places(faces=np.full(int(inside.sum()), face, np.int32), weights=weights[inside, 1:])
+        found = find(points[inside], low_places)
         straight = share[inside] >= 1
         np.testing.assert_allclose(found[straight], np.tile([0, 1, 0], (int(straight.sum()), 1)), atol=1e-6)
         lean = np.hypot(found[:, 0], found[:, 2])
