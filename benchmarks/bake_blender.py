@@ -325,6 +325,9 @@ class _WatchedScene:
     def facing_hits(self, points: np.ndarray, outward: np.ndarray, cage_m: float) -> object:
         return self._noted(len(points), lambda: self.scene.facing_hits(points, outward, cage_m))
 
+    def first_hits(self, origins: np.ndarray, directions: np.ndarray, reach_m: float) -> object:
+        return self._noted(len(origins), lambda: self.scene.first_hits(origins, directions, reach_m))
+
     def openness(self, sets: np.ndarray, lookouts: object, *limits: float) -> object:
         rays = len(lookouts.points_m) * sets.shape[1]  # type: ignore[attr-defined]
         return self._noted(rays, lambda: self.scene.openness(sets, lookouts, *limits))  # type: ignore[arg-type]
