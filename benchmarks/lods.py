@@ -1,9 +1,10 @@
 """How unlike level 0 does each level of detail look at the size at which it is shown?
 
-``./forge bench lods`` takes three meshes down the road to levels of detail, renders each level and level 0 with the
+``./forge bench lods`` takes five meshes down the road to levels of detail, renders each level and level 0 with the
 same maps from two sides at the screen size at which the level takes over (1080 lines), and writes the peak
 signal-to-noise ratio inside the box of the subject, the largest error and the widest gap at a seam to
-``benchmarks/results/lods.json``. ``--only NAME,NAME`` takes some meshes.
+``benchmarks/results/lods.json``. The row ``hull`` is a hull that comes right after level 0. ``--only NAME,NAME`` takes
+some meshes.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from bridge_server.stages.unwrap import Unwrap
 from bridge_server.values.mesh import UnwrappedMesh
 from bridge_server.values.placement import Pivot, Placement
 
-NAMES = ("spot", "koala", "boot")
+NAMES = ("spot", "koala", "boot", "knight", "stairs")
 TRIANGLES, RESOLUTION_PX, LEVELS = 6_000, 512, 4
 SCREEN_LINES = 1080
 SIDES_DEG = (35.0, 215.0)
@@ -44,7 +45,7 @@ def measured(mesh: BenchMesh) -> list[dict[str, object]]:
     """All levels of one mesh."""
     run, raycaster = SilentRun(), RAYCASTERS.load(RAYCASTERS.choose("auto"))
     mesh_filter = MESH_FILTERS.load(MESH_FILTERS.choose("auto"))
-    high = Clean()(run, mesh_filter, high_poly=Repair()(run, high_poly=mesh.load()))
+    high = Clean()(run, mesh_filter, high_poly=Repair()(run, raycaster, high_poly=mesh.load()))
     low = Decimate(triangle_count=TRIANGLES)(run, mesh_filter, raycaster, high_poly=high)
     unwrapper = UNWRAPPERS.load(UNWRAPPERS.choose("auto"))
     unwrapped = Unwrap(resolution_px=RESOLUTION_PX)(run, unwrapper, low_poly=low)
@@ -54,13 +55,15 @@ def measured(mesh: BenchMesh) -> list[dict[str, object]]:
     albedo = BakeAlbedo()(run, raycaster, **read)
     finish = BakeMetallicRoughness()(run, raycaster, **read)
     packed = Pack()(run, ao=BakeAo(samples=16)(run, raycaster, **read), metallic_roughness=finish)
-    chain = Lods(count=LEVELS)(run, raycaster, unwrapped=unwrapped)
+    chain = Lods(count=LEVELS)(run, mesh_filter, raycaster, unwrapped=unwrapped)
+    hulled = Lods(count=2, last_level_hull=True)(run, mesh_filter, raycaster, unwrapped=unwrapped)
 
     def subject(level: UnwrappedMesh) -> Subject:
         return mapped_subject(raycaster, level, PLACEMENT, normal=normal, albedo=albedo, packed=packed)
 
     first, rows = subject(unwrapped), []
-    for level, lod in enumerate(chain.lods[1:], 1):
+    levels = [*((str(level), lod) for level, lod in enumerate(chain.lods) if level), ("hull", hulled.lods[-1])]
+    for level, lod in levels:
         size_px = max(round(lod.screen_size * SCREEN_LINES), 16)
         row = {"mesh": mesh.name, "level": level, "triangles": len(lod.mesh.faces), "size_px": size_px}
         row["psnr_db"] = round(psnr_db(first, subject(lod.mesh), size_px), 2)

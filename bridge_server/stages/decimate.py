@@ -11,6 +11,7 @@ from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import BackendUnavailable, StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.decimate_budgets import least_within, triangles_within
+from bridge_server.stages.decimate_colours import colour_aware
 from bridge_server.stages.edge_collapse import WedgeMesh, collapse_edges
 from bridge_server.stages.mesh_distance import distance_from, surface_distance
 from bridge_server.stages.stage import Range, Stage
@@ -54,6 +55,9 @@ class Decimate(Stage):
     """Where above 0: as few triangles as keep every place within this share of the diagonal, both ways."""
     file_budget_kb: Annotated[float, Range(0.0, 1_000_000.0)] = 0.0
     """Where above 0: most kilobytes (of 1,000) that the geometry of LOD0 may take in the GLB, its maps not counted."""
+    attribute_weight: Annotated[float, Range(0.0, 0.2)] = 0.0
+    """Where above 0: vertices keep to colour borders, a full change of colour counting as a shift by this share of the
+    diagonal. 0 leaves colour to the maps."""
     quality: Quality = Quality.FINAL
     """``preview`` takes the quick filter and measures one way only, ``final`` the filter chosen as backend."""
 
@@ -66,6 +70,9 @@ class Decimate(Stage):
         preview = self.quality is Quality.PREVIEW
         if preview and (quick := quick_filter()) is not None:
             mesh_filter = quick
+        unheard: list[Notice] = []
+        if self.attribute_weight > 0.0:
+            mesh_filter = colour_aware(mesh_filter, raycaster, high_poly, self.attribute_weight, unheard)
 
         def attempt(count: int, part: Run) -> tuple[LowPoly, list[Notice]]:
             return attempted(mesh, count, (mesh_filter, raycaster), preview, part)
@@ -75,7 +82,7 @@ class Decimate(Stage):
             low_poly, notices = least_within(attempt, min(target, len(mesh.faces)), bound_m, run)
         else:
             low_poly, notices = attempt(target, run)
-        return replace(low_poly, notices=tuple(notices))
+        return replace(low_poly, notices=(*unheard, *notices))
 
 
 def attempted(

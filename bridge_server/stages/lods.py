@@ -7,10 +7,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 from jaxtyping import Int64
 
+from bridge_server.backends.mesh_filter.base import MeshFilter
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.edge_collapse import WedgeMesh, collapse_edges
+from bridge_server.stages.lod_hull import hull_level
 from bridge_server.stages.mesh_distance import surface_distance
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
@@ -35,7 +37,8 @@ DISTANCE_SAMPLES = 10_000
 class Lods(Stage):
     """Simplify the unwrapped mesh level by level; vertices of a level are vertices of the level before.
 
-    Normals stay those of level 0, which the normal map was baked for; tangents are MikkTSpace of each level.
+    Normals stay those of level 0, which the normal map was baked for; tangents are MikkTSpace of each level. A hull,
+    where one is wanted, has vertices of its own that lie on level 0.
     """
 
     name: ClassVar[str] = "lods"
@@ -51,14 +54,21 @@ class Lods(Stage):
     """A level is shown once its largest error covers no more than so many pixels of the screen."""
     screen_lines: Annotated[int, Range(240, 8640)] = 1080
     """Lines of the screen that ``pixel_error`` is meant for."""
+    last_level_hull: bool = False
+    """Whether the last of ``count`` levels is a closed hull, which no seam of level 0 keeps from being light."""
+    hull_triangles: Annotated[int, Range(20, 4000)] = 300
+    """Most triangles of that hull."""
 
-    def __call__(self, run: Run, raycaster: Raycaster, *, unwrapped: UnwrappedMesh) -> LodChain:
+    def __call__(
+        self, run: Run, mesh_filter: MeshFilter, raycaster: Raycaster, *, unwrapped: UnwrappedMesh
+    ) -> LodChain:
         """Fewer levels come back, with a notice, where the mesh cannot be simplified any further."""
         targets = level_targets(len(unwrapped.faces), self.count, self.reduction, self.budgets)
         lods = [Lod(mesh=unwrapped, screen_size=1.0, error_m=0.0, seam_gap_m=seam_gap_m(unwrapped))]
         notices: list[Notice] = []
         base = unwrapped.welded_mesh()
-        for level in range(1, self.count):
+        with_hull = self.last_level_hull and self.count > 1
+        for level in range(1, self.count - with_hull):
             share = PartialRun(run, (level - 1) / (self.count - 1), level / (self.count - 1))
             before = lods[-1].mesh
             target = targets[level - 1]
@@ -76,12 +86,29 @@ class Lods(Stage):
                 looser = simplified(before, target, PartialRun(share, 0.7, 0.9), OUTLINE_STEPS[1:])
                 looser_m = largest_error_m(raycaster, base, looser, PartialRun(share, 0.9, 1.0))
                 if looser_m < WORTH_IT * error_m:
-                    mesh, error_m, reached = looser, looser_m, len(looser.faces)
-            sparser = (reached / len(before.faces)) ** 0.5
-            visible = self.pixel_error * base.diagonal_m / (self.screen_lines * max(error_m, 1e-12 * base.diagonal_m))
-            size = max(min(visible, lods[-1].screen_size * sparser), LEAST_SCREEN_SIZE * sparser**level)
-            lods.append(Lod(mesh=mesh, screen_size=size, error_m=error_m, seam_gap_m=seam_gap_m(mesh)))
+                    mesh, error_m = looser, looser_m
+            lods.append(self._level(mesh, error_m, lods, base.diagonal_m))
+        if with_hull:
+            share = PartialRun(run, (self.count - 2) / (self.count - 1), 1.0)
+            backends = mesh_filter, raycaster
+            hull, told = hull_level(backends, unwrapped, self.hull_triangles, PartialRun(share, 0.0, 0.9))
+            notices += told
+            if len(hull.faces) <= LEAST_REDUCTION * len(lods[-1].mesh.faces):
+                error_m = largest_error_m(raycaster, base, hull, PartialRun(share, 0.9, 1.0))
+                lods.append(self._level(hull, error_m, lods, base.diagonal_m))
+            else:
+                message = f"A hull of {len(hull.faces):,} triangles is hardly lighter than level {len(lods) - 1}."
+                remedy = "Lower lods.hull_triangles or lods.count, or set lods.last_level_hull to false."
+                notices.append(Notice(code="no_lod_hull", message=message, remedy=remedy))
         return LodChain(lods=tuple(lods), notices=tuple(notices))
+
+    def _level(self, mesh: UnwrappedMesh, error_m: float, before: list[Lod], diagonal_m: float) -> Lod:
+        """The level with its screen size: where its error is small enough, and less than that of the one before."""
+        sparser = (len(mesh.faces) / len(before[-1].mesh.faces)) ** 0.5
+        visible = self.pixel_error * diagonal_m / (self.screen_lines * max(error_m, 1e-12 * diagonal_m))
+        least = LEAST_SCREEN_SIZE * sparser ** len(before)
+        size = max(min(visible, before[-1].screen_size * sparser), least)
+        return Lod(mesh=mesh, screen_size=size, error_m=error_m, seam_gap_m=seam_gap_m(mesh))
 
 
 def level_targets(triangles: int, count: int, reduction: float, budgets: str) -> list[int]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bridge_server.backends.mesh_filter.base import MESH_FILTERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.errors import Cancelled, StageFailed
 from bridge_server.run import CallbackRun, SilentRun
@@ -18,13 +19,18 @@ def raycaster():
 
 
 @pytest.fixture(scope="module")
+def mesh_filter():
+    return MESH_FILTERS.load(MESH_FILTERS.choose("auto"))
+
+
+@pytest.fixture(scope="module")
 def ball():
     return unwrapped_ball(0.5, 30)
 
 
 @pytest.fixture(scope="module")
-def chain(raycaster, ball):
-    return Lods(count=4)(SilentRun(), raycaster, unwrapped=ball)
+def chain(mesh_filter, raycaster, ball):
+    return Lods(count=4)(SilentRun(), mesh_filter, raycaster, unwrapped=ball)
 
 
 def uv_areas(mesh):
@@ -42,21 +48,22 @@ def test_each_level_halves_the_triangles_and_level_0_is_the_mesh_itself(chain, b
     assert not chain.notices
 
 
-def test_budgets_are_kept_level_by_level(raycaster, ball):
-    levels = Lods(count=4, budgets="3000, 500")(SilentRun(), raycaster, unwrapped=ball).lods
+def test_budgets_are_kept_level_by_level(mesh_filter, raycaster, ball):
+    levels = Lods(count=4, budgets="3000, 500")(SilentRun(), mesh_filter, raycaster, unwrapped=ball).lods
     assert [len(lod.mesh.faces) for lod in levels[1:]] == pytest.approx([3000, 500, 250], rel=0.01)
     assert all(len(lod.mesh.faces) <= most for lod, most in zip(levels[1:], (3000, 500, 250), strict=True))
 
 
 @pytest.mark.parametrize("budgets", ["many", "500,1000", "0", "12,,4"])
-def test_budgets_that_make_no_sense_are_refused(raycaster, ball, budgets):
+def test_budgets_that_make_no_sense_are_refused(mesh_filter, raycaster, ball, budgets):
     with pytest.raises(StageFailed, match="budgets"):
-        Lods(count=4, budgets=budgets)(SilentRun(), raycaster, unwrapped=ball)
+        Lods(count=4, budgets=budgets)(SilentRun(), mesh_filter, raycaster, unwrapped=ball)
 
 
-def test_a_finer_screen_shows_coarse_levels_later(raycaster, ball):
+def test_a_finer_screen_shows_coarse_levels_later(mesh_filter, raycaster, ball):
     coarse, fine = (
-        Lods(count=2, screen_lines=lines)(SilentRun(), raycaster, unwrapped=ball).lods[1] for lines in (1080, 4320)
+        Lods(count=2, screen_lines=lines)(SilentRun(), mesh_filter, raycaster, unwrapped=ball).lods[1]
+        for lines in (1080, 4320)
     )
     diagonal = ball.welded_mesh().diagonal_m
     assert fine.screen_size < coarse.screen_size
@@ -138,9 +145,9 @@ def test_welded_has_no_gaps_and_charts_fit(chain):
         assert len(np.unique(mesh.faces)) == len(mesh.positions_m)
 
 
-def test_flat_sides_simplify_without_any_error(raycaster):
+def test_flat_sides_simplify_without_any_error(mesh_filter, raycaster):
     box = unwrapped_box((1, 2, 3), cells=8)
-    chain = Lods(count=4, reduction=0.3)(SilentRun(), raycaster, unwrapped=box)
+    chain = Lods(count=4, reduction=0.3)(SilentRun(), mesh_filter, raycaster, unwrapped=box)
     last = chain.lods[-1]
     assert len(chain.lods) == 4
     assert len(last.mesh.faces) <= 25
@@ -149,25 +156,25 @@ def test_flat_sides_simplify_without_any_error(raycaster):
     assert 0 < last.screen_size < 0.3
 
 
-def test_mirrored_charts_keep_their_handedness(raycaster):
+def test_mirrored_charts_keep_their_handedness(mesh_filter, raycaster):
     box = unwrapped_box(cells=6, mirrored_chart=2)
-    mesh = Lods(count=2)(SilentRun(), raycaster, unwrapped=box).lods[1].mesh
+    mesh = Lods(count=2)(SilentRun(), mesh_filter, raycaster, unwrapped=box).lods[1].mesh
     of_vertex = np.zeros(len(mesh.positions_m), int)
     of_vertex[mesh.faces.reshape(-1)] = np.repeat(mesh.charts, 3)
     np.testing.assert_array_equal(mesh.tangents[:, 3], np.where(of_vertex == 2, -1.0, 1.0))
 
 
-def test_the_chain_ends_where_nothing_is_left_to_simplify(raycaster):
-    chain = Lods(count=8)(SilentRun(), raycaster, unwrapped=unwrapped_box())
+def test_the_chain_ends_where_nothing_is_left_to_simplify(mesh_filter, raycaster):
+    chain = Lods(count=8)(SilentRun(), mesh_filter, raycaster, unwrapped=unwrapped_box())
     assert len(chain.lods) == 1
     assert {notice.code for notice in chain.notices} == {"lods_ended"}
 
 
-def test_one_level_is_the_mesh_alone(raycaster, ball):
-    assert len(Lods(count=1)(SilentRun(), raycaster, unwrapped=ball).lods) == 1
+def test_one_level_is_the_mesh_alone(mesh_filter, raycaster, ball):
+    assert len(Lods(count=1)(SilentRun(), mesh_filter, raycaster, unwrapped=ball).lods) == 1
 
 
-def test_an_open_mesh_keeps_its_border(raycaster, ball):
+def test_an_open_mesh_keeps_its_border(mesh_filter, raycaster, ball):
     inside = ball.positions_m[ball.faces].mean(axis=1)[:, 1] < 0.3
     opened = replace(ball, faces=ball.faces[inside], charts=ball.charts[inside])
     used, inverse = np.unique(opened.faces, return_inverse=True)
@@ -180,29 +187,29 @@ def test_an_open_mesh_keeps_its_border(raycaster, ball):
         uvs=ball.uvs[used],
         welded=np.unique(ball.welded[used], return_inverse=True)[1].astype(np.int32),
     )
-    lod = Lods(count=2)(SilentRun(), raycaster, unwrapped=opened).lods[1]
+    lod = Lods(count=2)(SilentRun(), mesh_filter, raycaster, unwrapped=opened).lods[1]
     assert edge_face_counts(lod.mesh.welded_mesh().faces).max() == 2
     assert lod.error_m < 0.03
 
 
-def test_results_repeat_to_the_byte(raycaster, chain, ball):
-    again = Lods(count=4)(SilentRun(), raycaster, unwrapped=ball)
+def test_results_repeat_to_the_byte(mesh_filter, raycaster, chain, ball):
+    again = Lods(count=4)(SilentRun(), mesh_filter, raycaster, unwrapped=ball)
     for one, other in zip(chain.lods, again.lods, strict=True):
         assert one.mesh.faces.tobytes() == other.mesh.faces.tobytes()
         assert one.mesh.tangents.tobytes() == other.mesh.tangents.tobytes()
         assert one.error_m == other.error_m
 
 
-def test_cancellation_is_heard(raycaster, ball):
+def test_cancellation_is_heard(mesh_filter, raycaster, ball):
     def stop(fraction, note):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        Lods()(CallbackRun(stop), raycaster, unwrapped=ball)
+        Lods()(CallbackRun(stop), mesh_filter, raycaster, unwrapped=ball)
 
 
 @pytest.mark.slow
-def test_sixty_thousand_triangles_are_halved_level_by_level(raycaster):
+def test_sixty_thousand_triangles_are_halved_level_by_level(mesh_filter, raycaster):
     ball = unwrapped_ball(0.5, 71)
-    chain = Lods(count=4)(SilentRun(), raycaster, unwrapped=ball)
+    chain = Lods(count=4)(SilentRun(), mesh_filter, raycaster, unwrapped=ball)
     assert len(chain.lods[3].mesh.faces) == pytest.approx(len(ball.faces) / 8, rel=0.01)

@@ -1,6 +1,10 @@
 """Filters that make a mesh cleaner or lighter."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32
 
 from bridge_server.backends.table import BackendKind
 from bridge_server.run import Run
@@ -19,6 +23,35 @@ class MeshFilter(Protocol):
 
     def decimate(self, mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
         """About ``triangle_count`` triangles by quadric error; fewer than that where the mesh has fewer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paint:
+    """What the vertices of a mesh look like, and how much that matters."""
+
+    values: Float32[np.ndarray, "vertices channels"]
+    """Perceptual colour and finish, each from 0 to 1."""
+    weight: float
+    """The distance, as a share of the diagonal, that is as bad as a change of one channel from 0 to 1."""
+
+
+@runtime_checkable
+class PaintedFilter(Protocol):
+    """A mesh filter that can keep colour borders when it decimates."""
+
+    @property
+    def identity(self) -> str:
+        """As ``MeshFilter.identity``."""
+
+    def clean(self, mesh: Mesh, run: Run) -> Mesh:
+        """As ``MeshFilter.clean``."""
+
+    def decimate(self, mesh: Mesh, triangle_count: int, run: Run, paint: Paint | None = None) -> Mesh:
+        """As ``MeshFilter.decimate``; ``paint`` belongs to the vertices of ``mesh``."""
+
+    @property
+    def keeps_paint(self) -> bool:
+        """Always true."""
 
 
 MESH_FILTERS: BackendKind[MeshFilter] = BackendKind(

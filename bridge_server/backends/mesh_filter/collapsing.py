@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 from bridge_server.backends.compiled import compiled_loops
+from bridge_server.backends.mesh_filter.paint import paint_quadrics
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
 
@@ -59,12 +60,15 @@ def collapsed(
     triangle_count: int,
     run: Run,
     dearest: float = np.inf,
+    *,
     weights: Float64[np.ndarray, "faces"] | None = None,
+    paint: tuple[Float64[np.ndarray, "vertices channels"], float] | None = None,
 ) -> Light:
     """Collapse edges to ``triangle_count``, or as long as none costs more than ``dearest``.
 
     The source is a surface without doubles or null faces. A cost is an area times a squared distance, both in shares
-    of the diagonal. ``weights`` say how much each face matters.
+    of the diagonal. ``weights`` say how much each face matters, ``paint`` gives the looks of the vertices and
+    their weight (see ``paint``).
     """
     kernels, loops = compiled_loops("quadric"), compiled_loops("collapse")
     run.checkpoint(0.0, "decimating")
@@ -72,6 +76,8 @@ def collapsed(
     surface = working_arrays(kernels, unit.of(source.positions_m), source.faces)
     kernels.link_corners(surface)
     kernels.gather_quadrics(surface, np.ones(len(source.faces)) if weights is None else weights)
+    if paint is not None:
+        surface.quadrics[:] += paint_quadrics(surface.places, source.faces, *paint)
     room = round(2.2 * len(source.faces)) + SPARE
     heap = kernels.Heap(np.zeros(room), np.zeros((room, 3), np.int32))
     for limits in loops.LIMITS:
