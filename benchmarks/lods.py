@@ -44,7 +44,7 @@ def measured(mesh: BenchMesh) -> list[dict[str, object]]:
     """All levels of one mesh."""
     run, raycaster = SilentRun(), RAYCASTERS.load(RAYCASTERS.choose("auto"))
     mesh_filter = MESH_FILTERS.load(MESH_FILTERS.choose("auto"))
-    high = Clean()(run, mesh_filter, high_poly=Repair()(run, high_poly=mesh.load()))
+    high = Clean()(run, mesh_filter, high_poly=Repair()(run, raycaster, high_poly=mesh.load()))
     low = Decimate(triangle_count=TRIANGLES)(run, mesh_filter, raycaster, high_poly=high)
     unwrapper = UNWRAPPERS.load(UNWRAPPERS.choose("auto"))
     unwrapped = Unwrap(resolution_px=RESOLUTION_PX)(run, unwrapper, low_poly=low)
