@@ -37,7 +37,7 @@ class Quadrangulate(Stage):
     version: ClassVar[int] = 1
     mode: QuadMode = QuadMode.OFF
     """``pairs`` joins two triangles to a quad wherever that makes a fair one; ``off`` leaves triangles."""
-    max_bend_deg: Annotated[float, Range(0.0, 60.0)] = 30.0
+    max_bend_deg: Annotated[float, Range(0.0, 60.0)] = 45.0
     """How far the halves of a quad may bend from each other, along either diagonal."""
     max_corner_deviation_deg: Annotated[float, Range(10.0, 85.0)] = 70.0
     """How far a corner may be from a right angle: 70 allows 20 to 160 degrees."""

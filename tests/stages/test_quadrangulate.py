@@ -49,7 +49,7 @@ def quads_of(mesh, **fields):
     return Quadrangulate(**{"mode": QuadMode.PAIRS, **fields})(SilentRun(), unwrapped=mesh)
 
 
-def assert_sound(mesh, layout, max_deg=160.0, bend_deg=30.0):
+def assert_sound(mesh, layout, max_deg=160.0, bend_deg=45.0):
     """No triangle twice, each quad is its two triangles, convex, and no half of either split turns over."""
     used = layout.faces.reshape(-1)
     assert len(np.unique(used)) == len(used)
