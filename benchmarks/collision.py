@@ -75,8 +75,8 @@ class Figures:
 def low_poly(mesh: BenchMesh) -> LowPoly:
     """As the main job would have it, by the quick decimation."""
     run, mesh_filter = SilentRun(), MESH_FILTERS.load(MESH_FILTERS.choose("auto"))
-    high = Clean()(run, mesh_filter, high_poly=Repair()(run, high_poly=mesh.load()))
     raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
+    high = Clean()(run, mesh_filter, high_poly=Repair()(run, raycaster, high_poly=mesh.load()))
     return Decimate(triangle_count=TRIANGLES, quality=Quality.PREVIEW)(run, mesh_filter, raycaster, high_poly=high)
 
 

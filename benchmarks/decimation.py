@@ -22,6 +22,7 @@ from benchmarks import _machine
 from benchmarks._decimation_measures import Judge
 from benchmarks.meshes import MESHES, BenchMesh
 from bridge_server.backends.mesh_filter.base import MESH_FILTERS
+from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.run import SilentRun
 from bridge_server.stages.clean import Clean
 from bridge_server.stages.decimate import fold_count
@@ -84,7 +85,7 @@ def by_meshoptimizer(package: Path) -> Method:
 
 def prepared(mesh: BenchMesh) -> Mesh:
     """As decimation gets it in a job."""
-    repaired = Repair()(SilentRun(), high_poly=mesh.load())
+    repaired = Repair()(SilentRun(), RAYCASTERS.load(RAYCASTERS.choose("auto")), high_poly=mesh.load())
     return tidied_surface(Clean()(SilentRun(), MESH_FILTERS.load("simplification"), high_poly=repaired).mesh)
 
 

@@ -225,7 +225,7 @@ def low_polys(names: list[str], cache: Path) -> list[tuple[str, Mesh]]:
         path = cache / f"{entry.name}.npz"
         if not path.exists():
             try:
-                high = Repair()(SilentRun(), high_poly=entry.load())
+                high = Repair()(SilentRun(), caster, high_poly=entry.load())
                 high = Clean()(SilentRun(), reducer, high_poly=high)
                 low = Decimate(triangle_count=TRIANGLES)(SilentRun(), reducer, caster, high_poly=high)
             except ForgeError as error:

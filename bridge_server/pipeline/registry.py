@@ -61,6 +61,7 @@ REGISTRY = Registry(
         "symmetry": "bridge_server.stages.symmetry:Symmetry",
         "decimate": "bridge_server.stages.decimate:Decimate",
         "unwrap": "bridge_server.stages.unwrap:Unwrap",
+        "quadrangulate": "bridge_server.stages.quadrangulate:Quadrangulate",
         "trace": "bridge_server.stages.trace:Trace",
         "bake_normal": "bridge_server.stages.bake_normal:BakeNormal",
         "bake_albedo": "bridge_server.stages.bake_albedo:BakeAlbedo",

@@ -19,10 +19,12 @@ from bridge_server.stages.export_images import (
 )
 from bridge_server.stages.export_model import MaterialFiles, Model, hull_meshes, render_mesh
 from bridge_server.stages.stage import Stage
+from bridge_server.values.base import Notice
 from bridge_server.values.collision import Collision
 from bridge_server.values.lod import LodChain
 from bridge_server.values.package import ExportedFiles, FileRole, PackageFile
 from bridge_server.values.placement import Placement
+from bridge_server.values.quads import QuadLayout
 from bridge_server.values.texture import AlbedoMap, NormalMap, PackedMap
 
 
@@ -43,7 +45,7 @@ class Export(Stage):
 
     name: ClassVar[str] = "export"
     writes: ClassVar[str] = "files"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     asset_name: str = "Asset"
     """Name of the asset, without prefix; files are called after it."""
@@ -62,6 +64,7 @@ class Export(Stage):
         normal: NormalMap,
         albedo: AlbedoMap,
         packed: PackedMap,
+        quads: QuadLayout | None = None,
     ) -> ExportedFiles:
         """All mesh and image files of the package, in memory."""
         plans = tuple(self._image_plans(normal, albedo, packed))
@@ -71,7 +74,8 @@ class Export(Stage):
         levels = []
         for level, lod in enumerate(lods.lods):
             run.checkpoint(0.8 + 0.1 * level / len(lods.lods), "meshes")
-            levels.append(render_mesh(level_name(mesh_name, level), lod.mesh, placement))
+            kept = quads if level == 0 and self.target is ExportTarget.BLENDER else None
+            levels.append(render_mesh(level_name(mesh_name, level), lod.mesh, placement, kept))
         base = Model(
             meshes=tuple(levels[:1]),
             hulls=hull_meshes(collision, names, placement) if names else (),
@@ -83,8 +87,20 @@ class Export(Stage):
             files.append(file)
         files += [image for plan, image in zip(plans, images, strict=True) if plan.kept]
         return ExportedFiles(
-            asset_name=self.asset_name, target=self.target.value, collision_names=names, files=tuple(files)
+            asset_name=self.asset_name,
+            target=self.target.value,
+            collision_names=names,
+            files=tuple(files),
+            notices=self._notices(quads),
         )
+
+    def _notices(self, quads: QuadLayout | None) -> tuple[Notice, ...]:
+        """A warning where quads were made for a target whose files hold triangles only."""
+        if quads is None or not len(quads.faces) or self.target is ExportTarget.BLENDER:
+            return ()
+        message = f"The quads are in no file: the meshes for {self.target.value} hold triangles."
+        remedy = "Use export.target=blender for an OBJ and FBX with quads, or quadrangulate.mode=off."
+        return (Notice(code="quads_not_exported", message=message, remedy=remedy),)
 
     def _image_plans(self, normal: NormalMap, albedo: AlbedoMap, packed: PackedMap) -> Iterator[ImagePlan]:
         color, orm = plan_base_color(albedo), plan_orm(packed)

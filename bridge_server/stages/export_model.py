@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Int32, Int64
 
 from bridge_server.values.collision import Collision
 from bridge_server.values.mesh import Mesh, UnwrappedMesh
 from bridge_server.values.placement import Placement
+from bridge_server.values.quads import QuadLayout
 
 ZERO_LENGTH = 1e-6
 
@@ -24,6 +25,23 @@ class RenderMesh:
     faces: Int32[np.ndarray, "faces 3"]
     welded: Int32[np.ndarray, "vertices"]
     lightmap_uvs: Float32[np.ndarray, "vertices 2"] | None = None
+    quad_faces: Int32[np.ndarray, "quads 2"] | None = None
+    """Which two triangles are one quad, in files that hold quads; None for triangles alone."""
+    quad_corners: Int32[np.ndarray, "quads 4"] | None = None
+
+    def polygons(self) -> tuple[Int32[np.ndarray, "corners"], Int64[np.ndarray, "polygons"]]:
+        """Vertices around every polygon, one polygon after the other, and the number of corners of each.
+
+        A quad stands where its first triangle stood, and begins at its diagonal, so that a fan gives both back.
+        """
+        if self.quad_faces is None or self.quad_corners is None:
+            return self.faces.reshape(-1), np.full(len(self.faces), 3, np.int64)
+        padded = np.concatenate([self.faces, np.full((len(self.faces), 1), -1, np.int32)], axis=1)
+        padded[self.quad_faces.min(axis=1)] = self.quad_corners
+        kept = np.ones(len(padded), np.bool_)
+        kept[self.quad_faces.max(axis=1)] = False
+        used = padded[kept]
+        return used[used >= 0], (used >= 0).sum(axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +77,7 @@ class Model:
     material: MaterialFiles
 
 
-def render_mesh(name: str, mesh: UnwrappedMesh, placement: Placement) -> RenderMesh:
+def render_mesh(name: str, mesh: UnwrappedMesh, placement: Placement, quads: QuadLayout | None = None) -> RenderMesh:
     """Placed, with normals and tangents that no validator finds short, long or missing."""
     normals = _unit(mesh.normals.astype(np.float64), np.array([0.0, 1.0, 0.0]))
     along = mesh.tangents[:, :3].astype(np.float64)
@@ -74,6 +92,8 @@ def render_mesh(name: str, mesh: UnwrappedMesh, placement: Placement) -> RenderM
         faces=mesh.faces,
         welded=mesh.welded,
         lightmap_uvs=mesh.lightmap_uvs,
+        quad_faces=None if quads is None else quads.faces,
+        quad_corners=None if quads is None else quads.corners,
     )
 
 

@@ -63,9 +63,10 @@ def _geometries(model: Model) -> Iterator[tuple[str, list[Node]]]:
         yield hull.name, _hull_geometry(hull)
 
 
-def _points(positions_m: np.ndarray, faces: np.ndarray) -> list[Node]:
-    polygons = faces.astype(np.int32)
-    polygons[:, 2] = ~polygons[:, 2]
+def _points(positions_m: np.ndarray, corners: np.ndarray, sizes: np.ndarray) -> list[Node]:
+    polygons = corners.astype(np.int32)
+    ends = np.cumsum(sizes) - 1
+    polygons[ends] = ~polygons[ends]
     return [
         node("GeometryVersion", 124),
         node("Vertices", positions_m.astype(np.float64) * CENTIMETRES_PER_METRE),
@@ -75,21 +76,19 @@ def _points(positions_m: np.ndarray, faces: np.ndarray) -> list[Node]:
 
 def _render_geometry(mesh: RenderMesh) -> list[Node]:
     points = corner_points(mesh)
-    corners = mesh.faces.reshape(-1)
+    corners, sizes = mesh.polygons()
     normals, tangents = mesh.normals.astype(np.float64), mesh.tangents.astype(np.float64)
     binormals = np.cross(normals, tangents[:, :3]) * tangents[:, 3:]
     second = [] if mesh.lightmap_uvs is None else [_uv_layer(mesh.lightmap_uvs, corners, "LightMapUV", 1)]
     return [
-        *_points(points.positions_m, points.faces),
+        *_points(points.positions_m, mesh.welded[corners], sizes),
         _layer("Normal", "ByPolygonVertex", "Direct", [node("Normals", normals[corners])], version=101),
         _layer("Binormal", "ByPolygonVertex", "Direct", [node("Binormals", binormals[corners])], version=101),
         _layer("Tangent", "ByPolygonVertex", "Direct", [node("Tangents", tangents[corners, :3])], version=101),
         _uv_layer(mesh.uvs, corners, "UVMap", 0),
         *second,
         # Without smoothing groups Unreal warns and Blender shades flat; one group for all leaves the normals their say.
-        _layer(
-            "Smoothing", "ByPolygon", "Direct", [node("Smoothing", np.ones(len(mesh.faces), np.int32))], version=102
-        ),
+        _layer("Smoothing", "ByPolygon", "Direct", [node("Smoothing", np.ones(len(sizes), np.int32))], version=102),
         _layer("Material", "AllSame", "IndexToDirect", [node("Materials", np.zeros(1, np.int32))]),
         _layers("Normal", "Binormal", "Tangent", "UV", "Smoothing", "Material"),
         *([_layers("UV", index=1)] if second else []),
@@ -108,7 +107,7 @@ def _hull_geometry(hull: HullMesh) -> list[Node]:
     flat = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-30)
     normals = node("Normals", np.repeat(flat, 3, axis=0))
     return [
-        *_points(hull.positions_m, hull.faces),
+        *_points(hull.positions_m, hull.faces.reshape(-1), np.full(len(hull.faces), 3)),
         _layer("Normal", "ByPolygonVertex", "Direct", [normals], version=101),
         _layers("Normal"),
     ]

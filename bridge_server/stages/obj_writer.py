@@ -37,8 +37,9 @@ def _lines(model: Model, library: str) -> Iterator[str]:
         yield from _rows("vt", np.stack([mesh.uvs[:, 0], 1.0 - mesh.uvs[:, 1]], axis=1))
         yield from _rows("vn", mesh.normals)
         yield f"usemtl {model.material.name}"
-        for place, corner in zip((welded.faces + points).tolist(), (mesh.faces + corners).tolist(), strict=True):
-            yield "f " + " ".join(f"{p}/{c}/{c}" for p, c in zip(place, corner, strict=True))
+        around, sizes = mesh.polygons()
+        words = [f"{p}/{c}/{c}" for p, c in zip(mesh.welded[around] + points, around + corners, strict=True)]
+        yield from ("f " + " ".join(words[end - size : end]) for end, size in zip(np.cumsum(sizes), sizes, strict=True))
         points += len(welded.positions_m)
         corners += len(mesh.positions_m)
     for hull in model.hulls:

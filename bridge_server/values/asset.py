@@ -10,6 +10,7 @@ from bridge_server.values.lod import LodChain
 from bridge_server.values.mesh import HighPoly, LowPoly, UnwrappedMesh
 from bridge_server.values.package import ExportedFiles, Pictures
 from bridge_server.values.placement import Placement
+from bridge_server.values.quads import QuadLayout
 from bridge_server.values.source import MeshSource
 from bridge_server.values.texture import AlbedoMap, AoMap, MetallicRoughnessMap, NormalMap, PackedMap, TexelHits
 
@@ -28,6 +29,7 @@ class Asset:
     high_poly: HighPoly | None = None
     low_poly: LowPoly | None = None
     unwrapped: UnwrappedMesh | None = None
+    quads: QuadLayout | None = None
     texel_hits: TexelHits | None = None
     normal: NormalMap | None = None
     albedo: AlbedoMap | None = None

@@ -13,6 +13,7 @@ from bridge_server.stages.export import Export
 from bridge_server.stages.export_files import ExportTarget
 from bridge_server.stages.export_images import mask_map_pixels, orm_pixels
 from bridge_server.stages.png_writer import png_size, to_8_bits
+from bridge_server.stages.quadrangulate import QuadMode, Quadrangulate
 from bridge_server.stages.stage import declaration_of
 from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
 from bridge_server.values.package import ExportedFiles, FileRole
@@ -38,7 +39,7 @@ COLLISION = Collision(
 )
 
 
-def _export(target: ExportTarget, *, run=None, packing=Packing.ORM, albedo=None, **fields) -> ExportedFiles:
+def _export(target: ExportTarget, *, run=None, packing=Packing.ORM, albedo=None, quads=None, **fields) -> ExportedFiles:
     return Export(asset_name="Orb", target=target, **fields)(
         run or SilentRun(),
         lods=LODS,
@@ -47,6 +48,7 @@ def _export(target: ExportTarget, *, run=None, packing=Packing.ORM, albedo=None,
         normal=unwrapped_shapes.normal_map(32),
         albedo=albedo or unwrapped_shapes.albedo_map(32),
         packed=unwrapped_shapes.packed_map(32, packing),
+        quads=quads,
     )
 
 
@@ -114,6 +116,19 @@ def test_ue5_package_holds_what_it_says():
         "T_Orb_N_GL.png": (FileRole.NORMAL_OPENGL, ColorSpace.LINEAR, "TC_NORMALMAP"),
         "T_Orb_ORM.png": (FileRole.ORM, ColorSpace.LINEAR, "TC_MASKS"),
     }
+
+
+def test_quads_are_in_the_files_for_blender_and_others_are_told():
+    quads = Quadrangulate(mode=QuadMode.PAIRS)(SilentRun(), unwrapped=LODS.lods[0].mesh)
+    files = _export(ExportTarget.BLENDER, quads=quads)
+    lines = [line for line in _data(files, "SM_Orb.obj").decode().split("o UCX_")[0].splitlines() if line[:2] == "f "]
+    assert {len(line.split()) for line in lines} == {5}
+    assert len(lines) == len(quads.faces) == 6 * 64
+    assert files.notices == ()
+    assert _data(files, "SM_Orb.glb") == _data(_export(ExportTarget.BLENDER), "SM_Orb.glb")
+    told = _export(ExportTarget.UE5, quads=quads)
+    assert [notice.code for notice in told.notices] == ["quads_not_exported"]
+    assert told.files == _export(ExportTarget.UE5).files
 
 
 def test_images_are_the_maps_with_green_down_for_directx():
