@@ -67,7 +67,14 @@ class Gutter:
             blocks, which = np.unique(self.stray_blocks, return_inverse=True)
             result[self.strays] = self._block_means(values, blocks)[which.reshape(-1)]
         if len(self.far):
-            result[self.far] = _background(values, self.covered, self.block_px, self.far)
+            cells = _background(values, self.covered, self.block_px)
+
+            def spread(rows: slice) -> None:
+                far = self.far[rows]
+                places = np.stack([far % size, far // size], axis=1) + 0.5
+                result[far] = between(cells, (places / self.block_px).astype(np.float32))
+
+            over_blocks(spread, len(self.far))
         return result.reshape(size, size, channels)
 
     def _block_means(
@@ -149,30 +156,31 @@ def _blocks(values: np.ndarray, block_px: int, outside: int) -> np.ndarray:
 
 def _block_sums(values: np.ndarray, block_px: int) -> np.ndarray:
     """Sums over square blocks; whole rows are added first, which lie together in memory."""
-    extra = -len(values) % block_px
-    padded = np.pad(values, ((0, extra), (0, extra), (0, 0))) if extra else values
-    count = len(padded) // block_px
-    rows = padded.reshape(count, block_px, -1).sum(axis=1)
-    return rows.reshape(count, count, block_px, -1).sum(axis=2, dtype=np.float64)
+    extra = [(0, -length % block_px) for length in values.shape[:2]]
+    padded = np.pad(values, (*extra, (0, 0))) if any(after for _, after in extra) else values
+    down, across = len(padded) // block_px, padded.shape[1] // block_px
+    rows = padded.reshape(down, block_px, -1).sum(axis=1)
+    return rows.reshape(down, across, block_px, -1).sum(axis=2, dtype=np.float64)
 
 
 def _background(
-    values: Float32[np.ndarray, "size size channels"],
-    covered: Bool[np.ndarray, "size size"],
-    block_px: int,
-    far: Int64[np.ndarray, "far"],
-) -> Float32[np.ndarray, "far channels"]:
-    """Block means pulled up a pyramid and pushed down into the blocks that have none, then read between blocks.
+    values: Float32[np.ndarray, "size size channels"], covered: Bool[np.ndarray, "size size"], block_px: int
+) -> Float32[np.ndarray, "cells cells channels"]:
+    """Block means pulled up a pyramid and pushed down into the blocks that have none.
 
     A coarser cell is the mean of those of its four that have something.
     """
-    size = len(values)
-    counts = _block_sums(covered[:, :, None], block_px)
-    sums = _block_sums(np.where(covered[:, :, None], values, np.float32(0.0)), block_px)
-    means = sums / np.maximum(counts, 1.0)
-    filled = _pulled_and_pushed(means, counts[:, :, 0] > 0.0)
-    places = np.stack([far % size, far // size], axis=1) + 0.5
-    return between(filled.astype(np.float32), (places / block_px).astype(np.float32))
+    across = -(-len(values) // block_px)
+    counts, sums = np.empty((across, across, 1)), np.empty((across, across, values.shape[2]))
+
+    def add(blocks: slice) -> None:
+        rows = slice(blocks.start * block_px, blocks.stop * block_px)
+        within = covered[rows, :, None]
+        counts[blocks] = _block_sums(within, block_px)
+        sums[blocks] = _block_sums(np.where(within, values[rows], np.float32(0.0)), block_px)
+
+    over_blocks(add, across, max(BLOCK * 2 // (len(values) * block_px), 1))
+    return _pulled_and_pushed(sums / np.maximum(counts, 1.0), counts[:, :, 0] > 0.0).astype(np.float32)
 
 
 def _pulled_and_pushed(
