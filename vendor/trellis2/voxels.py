@@ -65,11 +65,6 @@ class Voxels:
         at = torch.searchsorted(codes, wanted).clamp(max=len(codes) - 1)
         return torch.where(inside & (codes[at] == wanted), order[at], ABSENT).to(self.device)
 
-    def forget_tables(self) -> None:
-        """Free the memory of the tables; they come back when they are asked for."""
-        for name in ("neighbours", "_sorted_codes"):
-            self.__dict__.pop(name, None)
-
     @functools.cached_property
     def _sorted_codes(self) -> tuple[Int64[Tensor, "cells"], Int32[Tensor, "cells"]]:
         # Metal sorts and searches 64-bit integers only in part, so its tables are made on the processor.

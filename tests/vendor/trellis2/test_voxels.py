@@ -33,13 +33,9 @@ def test_looking_up_cells():
     assert voxels.rows_of(outside).tolist() == [ABSENT] * 3
 
 
-def test_tables_come_back_after_they_were_forgotten():
+def test_the_table_is_made_once():
     voxels = random_voxels(edge=6, count=50)
-    first = voxels.neighbours
-    assert voxels.neighbours is first
-    voxels.forget_tables()
-    assert voxels.neighbours is not first
-    assert torch.equal(voxels.neighbours, first)
+    assert voxels.neighbours is voxels.neighbours
 
 
 def test_rows_and_cells_have_to_match():
