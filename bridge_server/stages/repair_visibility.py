@@ -8,7 +8,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from bridge_server.backends.raycaster.base import RayScene
 from bridge_server.run import Run
-from bridge_server.values.mesh import Mesh, face_cross_products
+from bridge_server.values.mesh import Mesh
 
 LIFT_SHARE = 2e-6
 """How far above its face a ray starts, in diagonals."""
@@ -23,13 +23,6 @@ def strata(weights: Float64[np.ndarray, "faces"], count: int) -> Int64[np.ndarra
         return np.zeros(0, np.int64)
     steps = (np.arange(count) + 0.5) / count * total[-1]
     return np.minimum(np.searchsorted(total, steps), len(total) - 1)
-
-
-def unit_normals(mesh: Mesh) -> Float32[np.ndarray, "faces 3"]:
-    """Normals of the faces; zero where a face has no area."""
-    cross = face_cross_products(mesh)
-    length = np.linalg.norm(cross, axis=1, keepdims=True)
-    return np.divide(cross, length, out=np.zeros_like(cross), where=length > 0.0).astype(np.float32)
 
 
 def open_shares(
