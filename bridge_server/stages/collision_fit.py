@@ -8,7 +8,7 @@ from jaxtyping import Float64
 
 from bridge_server.run import Run
 from bridge_server.stages.collision_shapes import FittedShape, fit_convex
-from bridge_server.values.convex import convex_hull, outside_distance_m, reduced_hulls
+from bridge_server.values.convex import convex_hull, outside_distance_m, reduced_hull, reduced_hulls
 from bridge_server.values.mesh import Mesh, face_cross_products, volume_m3
 from bridge_server.values.solid import bounded_solid
 
@@ -114,5 +114,5 @@ def repaired(
     for number in np.unique(nearest[lacking]).tolist():
         missed = samples[lacking & (nearest == number)].astype(np.float32)
         grown = convex_hull(np.concatenate([pieces[number].mesh.positions_m, missed]))
-        result[number] = fit_convex(next(reduced_hulls(grown, (limits.vertices,), 0.5 * tolerance_m)))
+        result[number] = fit_convex(reduced_hull(grown, limits.vertices, 0.5 * tolerance_m))
     return tuple(result)
