@@ -22,6 +22,7 @@ from PIL import Image
 from benchmarks import _bake_truth as truth
 from benchmarks import _machine
 from benchmarks._bake_cases import SHAPES, Scene, scene_of
+from bridge_server.backends.rasterizer.base import RASTERIZERS
 from bridge_server.backends.raycaster.base import RAYCASTERS, RayScene
 from bridge_server.run import SilentRun
 from bridge_server.stages.bake_albedo import BakeAlbedo, srgb_bytes
@@ -117,7 +118,7 @@ def baked(scene: Scene, case: Case, size: int) -> np.ndarray:
     caster, run = RAYCASTERS.load(RAYCASTERS.choose("auto")), SilentRun()
     trace = Trace(resolution_px=size, supersample=case.supersample, cage_offset_m=scene.cage_m)
     both = {"high_poly": scene.high, "unwrapped": scene.low}
-    both["texel_hits"] = trace(run, caster, **both)
+    both["texel_hits"] = trace(run, caster, RASTERIZERS.load("texels"), **both)
     if case.kind == "NORMAL":
         return BakeNormal()(run, **both).pixels
     if case.kind == "EMIT":
@@ -290,14 +291,14 @@ def least(scene: Scene, case: Case) -> dict[str, float]:
     """
     caster, run = RAYCASTERS.load(RAYCASTERS.choose("auto")), SilentRun()
     trace = Trace(resolution_px=case.size, supersample=case.supersample, cage_offset_m=scene.cage_m)
-    hits = trace(run, caster, high_poly=scene.high, unwrapped=scene.low)
+    hits = trace(run, caster, RASTERIZERS.load("texels"), high_poly=scene.high, unwrapped=scene.low)
     asked: list[tuple[int, float]] = []
     if case.kind == "AO":
         bake = BakeAo(samples=case.blender_samples, distance_m=scene.reach_m, coarseness=1, denoise_rounds=0)
         watched = _Watched(caster, asked)
         bake(run, watched, high_poly=scene.high, unwrapped=scene.low, texel_hits=hits)
     else:
-        trace(run, _Watched(caster, asked), high_poly=scene.high, unwrapped=scene.low)
+        trace(run, _Watched(caster, asked), RASTERIZERS.load("texels"), high_poly=scene.high, unwrapped=scene.low)
     rays, busy_s = (sum(column) for column in zip(*asked, strict=True))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     least_s = busy_s / cores

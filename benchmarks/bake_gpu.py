@@ -2,11 +2,10 @@
 
 ``./forge bench bake_gpu`` needs CUDA; without it it says so and ends. A bumpy sphere of 1.3 million triangles is baked
 to 10,000 with every map at 2048 px and at 4096 px, by Warp on the first GPU and by the ray caster of the processor, in
-one run. Writes ``benchmarks/results/bake_gpu.json``.
+one run; where nvdiffrast is installed, also with charts covered by it. Writes ``benchmarks/results/bake_gpu.json``.
 """
 
 import argparse
-import importlib.util
 import io
 import json
 import time
@@ -18,10 +17,11 @@ from PIL import Image
 from benchmarks import _machine
 from benchmarks._bake_cases import Scene, Shape, scene_of
 from benchmarks.raycasters import bumpy_sphere
+from bridge_server.backends.rasterizer.base import RASTERIZERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.run import SilentRun
 from bridge_server.stages.bake_images import MapName
-from bridge_server.stages.bake_set import BakedSet, BakeWish, bake_set
+from bridge_server.stages.bake_set import BakedSet, BakeWish, Means, bake_set
 from bridge_server.values.mesh import Mesh
 
 SUBDIVISIONS = 8
@@ -43,13 +43,13 @@ class Timed:
     seconds: float
 
 
-def timed(scene: Scene, name: str, wish: BakeWish) -> Timed:
-    """Bake by the ray caster of that name, with the kernels loaded before."""
-    caster = RAYCASTERS.load(name)
+def timed(scene: Scene, name: str, wish: BakeWish, rasterizer: str = "texels") -> Timed:
+    """Bake by the ray caster and the UV rasteriser of that name, with the kernels loaded before."""
+    means = Means(RAYCASTERS.load(name), RASTERIZERS.load(rasterizer))
     small = BakeWish(maps=wish.maps, resolution_px=64, cage_m=wish.cage_m)
-    bake_set(small, scene.high, scene.low, caster, lambda _: SilentRun())
+    bake_set(small, scene.high, scene.low, means, lambda _: SilentRun())
     start = time.perf_counter()
-    baked = bake_set(wish, scene.high, scene.low, caster, lambda _: SilentRun())
+    baked = bake_set(wish, scene.high, scene.low, means, lambda _: SilentRun())
     return Timed(baked, time.perf_counter() - start)
 
 
@@ -76,6 +76,13 @@ def measure(size: int) -> dict[str, object]:
         "all_s": round(gpu.seconds, 3),
         "goal_s": GOALS_S[size],
     }
+    if RASTERIZERS.availability("nvdiffrast").available:
+        other = timed(scene, "warp", wish, "nvdiffrast")
+        result["by_nvdiffrast"] = {
+            "trace_s": round(other.baked.trace_seconds, 3),
+            "all_s": round(other.seconds, 3),
+            "difference": difference(other.baked, gpu.baked),
+        }
     if RAYCASTERS.availability("embree").available:
         cpu = timed(scene, "embree", wish)
         result["processor_s"] = round(cpu.seconds, 3)
@@ -94,10 +101,10 @@ def main() -> None:
     if not device.is_cuda:
         print("bake_gpu is skipped: Warp finds no CUDA device here")
         return
-    built = importlib.util.find_spec("nvdiffrast") is not None
+    nvdiffrast = RASTERIZERS.availability("nvdiffrast")
     result = {
         "device": device.name,
-        "nvdiffrast": "installed, not asked: no backend of this project uses it" if built else "absent",
+        "nvdiffrast": f"{nvdiffrast.detail} {nvdiffrast.remedy}".strip(),
         "sizes": {str(size): measure(size) for size in options.size or GOALS_S},
     }
     print(json.dumps(result, indent=2))

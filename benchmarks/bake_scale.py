@@ -13,6 +13,7 @@ import time
 
 from benchmarks import _machine
 from benchmarks._bake_cases import Scene, Shape, scene_of, torus
+from bridge_server.backends.rasterizer.base import RASTERIZERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.run import CallbackRun
 from bridge_server.stages.bake_albedo import BakeAlbedo
@@ -63,7 +64,9 @@ def bake(size: int, rows: int, columns: int) -> dict[str, object]:
 
     slots = {"high_poly": scene.high, "unwrapped": scene.low}
     makers = {
-        "trace": lambda run: Trace(resolution_px=size, cage_offset_m=scene.cage_m)(run, caster, **slots),
+        "trace": lambda run: Trace(resolution_px=size, cage_offset_m=scene.cage_m)(
+            run, caster, RASTERIZERS.load("texels"), **slots
+        ),
         "normal": lambda run: BakeNormal()(run, **slots),
         "base colour": lambda run: BakeAlbedo()(run, caster, **slots),
         "occlusion": lambda run: BakeAo()(run, caster, **slots),

@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks import _machine
 from benchmarks.meshes import BenchMesh, mesh_named
 from bridge_server.backends.mesh_filter.base import MESH_FILTERS
+from bridge_server.backends.rasterizer.base import RASTERIZERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.backends.unwrapper.base import UNWRAPPERS
 from bridge_server.run import SilentRun
@@ -49,7 +50,9 @@ def measured(mesh: BenchMesh) -> list[dict[str, object]]:
     low = Decimate(triangle_count=TRIANGLES)(run, mesh_filter, raycaster, high_poly=high)
     unwrapper = UNWRAPPERS.load(UNWRAPPERS.choose("auto"))
     unwrapped = Unwrap(resolution_px=RESOLUTION_PX)(run, unwrapper, low_poly=low)
-    hits = Trace(resolution_px=RESOLUTION_PX)(run, raycaster, high_poly=high, unwrapped=unwrapped)
+    hits = Trace(resolution_px=RESOLUTION_PX)(
+        run, raycaster, RASTERIZERS.load("texels"), high_poly=high, unwrapped=unwrapped
+    )
     read = {"high_poly": high, "unwrapped": unwrapped, "texel_hits": hits}
     normal = BakeNormal()(run, **read)
     albedo = BakeAlbedo()(run, raycaster, **read)

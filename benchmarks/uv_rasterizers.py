@@ -10,7 +10,8 @@ import time
 import numpy as np
 
 from benchmarks import _machine
-from bridge_server.backends.rasterizer.base import RASTERIZERS, CoveredTexels
+from bridge_server.backends.rasterizer.base import RASTERIZERS
+from bridge_server.backends.texels.base import Atlas, Cells
 from bridge_server.backends.unwrapper.base import UNWRAPPERS, UnwrapSettings
 from bridge_server.run import SilentRun
 from bridge_server.values.mesh import Mesh
@@ -32,7 +33,7 @@ def atlas() -> tuple[np.ndarray, np.ndarray]:
     return made.uvs, made.faces
 
 
-def same_share(one: CoveredTexels, other: CoveredTexels, size_px: int) -> float:
+def same_share(one: Cells, other: Cells, size_px: int) -> float:
     """Share of the texels covered by either to which both give the same triangle."""
     first, second = np.full(size_px**2, -1), np.full(size_px**2, -1)
     first[one.index], second[other.index] = one.faces, other.faces
@@ -49,11 +50,12 @@ def main() -> None:
     rows = []
     for size_px in SIZES_PX:
         seconds = dict.fromkeys(runners, float("inf"))
-        covered = {}
+        covered: dict[str, Cells] = {}
+        map_ = Atlas(uvs=uvs, faces=faces, resolution_px=size_px, supersample=1)
         for _ in range(ROUNDS):
             for name, runner in runners.items():
                 begun = time.perf_counter()
-                covered[name] = runner.cover(uvs, faces, size_px)
+                covered[name] = runner.cells(map_, lambda _: None)
                 seconds[name] = min(seconds[name], time.perf_counter() - begun)
         for name, value in seconds.items():
             same = same_share(covered[name], covered["numpy"], size_px)

@@ -4,6 +4,7 @@ import enum
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from bridge_server.package.map_set import MapSet
     from bridge_server.run import Run
     from bridge_server.stages.bake_maps import BakeMaps
-    from bridge_server.stages.bake_set import Steps
+    from bridge_server.stages.bake_set import Means, Steps
     from bridge_server.values.source import MeshSource
 
 UPDATE_S = 0.1
@@ -52,6 +53,10 @@ def bake(
     curvature_range: Annotated[
         float, typer.Option(min=0.0, help="Curvature stored as white, in 1/m; 0 measures it.")
     ] = 0.0,
+    raycaster: Annotated[str, typer.Option(help="What casts the rays: embree or warp.")] = "auto",
+    rasterizer: Annotated[
+        str, typer.Option(help="What covers the charts: texels, numpy, or nvdiffrast (CUDA; no commercial use).")
+    ] = "auto",
     server: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Bake there; default: on this machine, without a server.")
     ] = "",
@@ -79,35 +84,59 @@ def bake(
         curvature_range_per_m=curvature_range,
     )
     asset = check_asset_name(name) if name else suggest_asset_name(low.name)
+    choices = {"raycaster": raycaster, "rasterizer": rasterizer}
     if server:
         from bridge_server.cli.bake_remote import RemoteBake, bake_there
 
-        asked = RemoteBake(high=high, low=low, asset=asset, wish=wish, unwrap=unwrap)
+        asked = RemoteBake(high=high, low=low, asset=asset, wish=wish, unwrap=unwrap, backends=choices)
         document = bake_there(asked, out, server, token, authority, as_json=as_json)
     else:
-        document = _bake_here((high, low), wish, asset, out, unwrap=unwrap)
+        document = _bake_here(HereBake((high, low), asset, wish, unwrap, choices), out)
     if as_json:
         output.emit({**document, "out": str(out.resolve())})
     else:
         _show(document, out)
 
 
-def _bake_here(files: tuple[Path, Path], wish: "BakeMaps", asset: str, out: Path, *, unwrap: bool) -> Mapping[str, Any]:
+@dataclass(frozen=True, slots=True)
+class HereBake:
+    """What this machine is asked for."""
+
+    files: tuple[Path, Path]
+    """High and low."""
+    asset: str
+    wish: "BakeMaps"
+    unwrap: bool
+    backends: Mapping[str, str]
+
+
+def _bake_here(asked: HereBake, out: Path) -> Mapping[str, Any]:
     """Bake on this machine; returns what ``bake.json`` holds."""
     from bridge_server.cli import bake_files
     from bridge_server.cli.signals import termination_raises
     from bridge_server.package.map_set import contents, document
 
-    sources = bake_files.mesh_source(files[0]), bake_files.mesh_source(files[1])
+    means = _means(asked.backends)
+    sources = bake_files.mesh_source(asked.files[0]), bake_files.mesh_source(asked.files[1])
     bake_files.refuse_unwritable(out)
     try:
         with termination_raises(), _steps() as steps:
-            maps = _baked(sources, wish, asset, unwrap, steps)
+            maps = _baked(asked, sources, means, steps)
             bake_files.write_files(contents(maps), out)
     except KeyboardInterrupt:
         output.remark("forge: interrupted; nothing was written.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     return document(maps)
+
+
+def _means(wishes: Mapping[str, str]) -> "Means":
+    """Raises ``BackendUnavailable`` with cause and remedy, before any file is read."""
+    from bridge_server.backends.rasterizer.base import RASTERIZERS
+    from bridge_server.backends.raycaster.base import RAYCASTERS
+    from bridge_server.stages.bake_set import Means
+
+    raycaster = RAYCASTERS.load(RAYCASTERS.choose(wishes["raycaster"]))
+    return Means(raycaster, RASTERIZERS.load(RASTERIZERS.choose(wishes["rasterizer"])))
 
 
 def _show(document: Mapping[str, Any], out: Path) -> None:
@@ -123,10 +152,7 @@ def _show(document: Mapping[str, Any], out: Path) -> None:
     output.say(f"Written to {out.resolve()}")
 
 
-def _baked(
-    sources: "tuple[MeshSource, MeshSource]", wish: "BakeMaps", asset: str, unwrap: bool, steps: "Steps"
-) -> "MapSet":
-    from bridge_server.backends.raycaster.base import RAYCASTERS
+def _baked(asked: HereBake, sources: "tuple[MeshSource, MeshSource]", means: "Means", steps: "Steps") -> "MapSet":
     from bridge_server.backends.unwrapper.base import UNWRAPPERS
     from bridge_server.cli.progress import notice_text
     from bridge_server.package.map_set import MapSet
@@ -137,20 +163,20 @@ def _baked(
 
     begun = time.monotonic()
     high, low = sources
-    load_low = LoadLow(unwrap=unwrap, resolution_px=wish.resolution_px)
+    wish = asked.wish
+    load_low = LoadLow(unwrap=asked.unwrap, resolution_px=wish.resolution_px)
     unwrapped = load_low(steps("low poly"), UNWRAPPERS.load(UNWRAPPERS.choose("auto")), low_source=low)
     high_poly = LoadMesh()(steps("high poly"), mesh_source=high)
     refuse_moved(high.name, high_poly.notices)
-    raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
-    baked = bake_set(wish.wish, high_poly, unwrapped, raycaster, steps)
+    baked = bake_set(wish.wish, high_poly, unwrapped, means, steps)
     for notice in baked.notices:
         output.remark(notice_text(notice.severity.value, notice.message, notice.remedy))
     return MapSet(
-        asset=asset,
+        asset=asked.asset,
         high=high.name,
         low=low.name,
         unwrapped=unwrapped,
-        baked=as_files(wish.wish, baked, high_poly, raycaster),
+        baked=as_files(wish.wish, baked, high_poly, means.raycaster),
         notices=baked.notices,
         seconds=time.monotonic() - begun,
         seconds_by_step={"trace": baked.trace_seconds, **{entry.name.value: entry.seconds for entry in baked.maps}},

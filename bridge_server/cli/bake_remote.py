@@ -31,6 +31,8 @@ class RemoteBake:
     asset: str
     wish: BakeMaps
     unwrap: bool
+    backends: Mapping[str, str]
+    """By kind; ``auto`` leaves the choice to the server."""
 
 
 def bake_there(
@@ -59,6 +61,7 @@ def _submitted(client: ForgeClient, asked: RemoteBake, view: progress.View) -> j
     changes = [f"bake_maps.{each.name}={getattr(asked.wish, each.name)}" for each in fields(asked.wish)]
     if asked.unwrap:
         changes.append("load_low.unwrap=true")
+    changes += [f"backends.{kind}={name}" for kind, name in asked.backends.items() if name != "auto"]
     split = [change.partition("=") for change in changes]
     spec = jobs_pb2.JobSpec(
         asset_name=asked.asset,

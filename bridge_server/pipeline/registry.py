@@ -14,6 +14,7 @@ from bridge_server.backends.generator.base import GENERATORS
 from bridge_server.backends.inpainter.base import INPAINTERS
 from bridge_server.backends.matting.base import MATTINGS
 from bridge_server.backends.mesh_filter.base import MESH_FILTERS
+from bridge_server.backends.rasterizer.base import RASTERIZERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.backends.table import BackendKind
 from bridge_server.backends.unwrapper.base import UNWRAPPERS
@@ -79,6 +80,15 @@ REGISTRY = Registry(
     },
     kinds={
         kind.name: kind
-        for kind in (MATTINGS, GENERATORS, MESH_FILTERS, RAYCASTERS, UNWRAPPERS, DECOMPOSERS, INPAINTERS)
+        for kind in (
+            MATTINGS,
+            GENERATORS,
+            MESH_FILTERS,
+            RAYCASTERS,
+            RASTERIZERS,
+            UNWRAPPERS,
+            DECOMPOSERS,
+            INPAINTERS,
+        )
     },
 )

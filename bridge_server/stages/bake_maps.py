@@ -4,12 +4,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
+from bridge_server.backends.rasterizer.base import UvRasterizer
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import InputError
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.bake_choices import DEFAULT_MAPS, Bits, Green, RayDirection
 from bridge_server.stages.bake_images import SUFFIXES, MapName, MapSettings, needed_for
-from bridge_server.stages.bake_set import BakedSet, BakeWish, bake_set
+from bridge_server.stages.bake_set import BakedSet, BakeWish, Means, bake_set
 from bridge_server.stages.load_low import refuse_moved
 from bridge_server.stages.map_part_id import PartKind
 from bridge_server.stages.stage import Range, Stage
@@ -75,7 +76,15 @@ class BakeMaps(Stage):
             ),
         )
 
-    def __call__(self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly, unwrapped: UnwrappedMesh) -> BakedMaps:
+    def __call__(
+        self,
+        run: Run,
+        raycaster: Raycaster,
+        rasterizer: UvRasterizer,
+        *,
+        high_poly: HighPoly,
+        unwrapped: UnwrappedMesh,
+    ) -> BakedMaps:
         """The maps at their size, gutters filled. Raises ``InputError`` for a high poly that had to be moved."""
         refuse_moved("the high poly", high_poly.notices)
         wish = self.wish
@@ -85,7 +94,8 @@ class BakeMaps(Stage):
             start, end = next(begun, (1.0, 1.0))
             return PartialRun(run, start, end)
 
-        found = as_files(wish, bake_set(wish, high_poly, unwrapped, raycaster, steps), high_poly, raycaster)
+        baked = bake_set(wish, high_poly, unwrapped, Means(raycaster, rasterizer), steps)
+        found = as_files(wish, baked, high_poly, raycaster)
         told = (*high_poly.notices, *unwrapped.notices)
         return replace(found, notices=tuple(notice for notice in found.notices if notice not in told))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from bridge_server.backends.rasterizer.base import UvRasterizer
 from bridge_server.backends.raycaster.base import Raycaster, RayScene
 from bridge_server.run import Run
 from bridge_server.stages.bake_choices import RayDirection
@@ -33,6 +34,14 @@ class BakeWish:
     """How far from the low poly rays look; 0 measures what is needed."""
     ray_direction: RayDirection = RayDirection.SMOOTH
     settings: MapSettings = field(default_factory=MapSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What serves a bake."""
+
+    raycaster: Raycaster
+    rasterizer: UvRasterizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +71,9 @@ class BakedSet:
     notices: tuple[Notice, ...]
 
 
-def bake_set(
-    wish: BakeWish, high_poly: HighPoly, unwrapped: UnwrappedMesh, raycaster: Raycaster, steps: Steps
-) -> BakedSet:
+def bake_set(wish: BakeWish, high_poly: HighPoly, unwrapped: UnwrappedMesh, means: Means, steps: Steps) -> BakedSet:
     """Trace once, then bake each map from it. ``Run`` may raise to stop; nothing is written anywhere."""
-    shared = _SharedScenes(raycaster)
+    shared = _SharedScenes(means.raycaster)
     begun = time.monotonic()
     run = steps("trace")
     cage_m = wish.cage_m or _measured_cage_m(high_poly, unwrapped, shared)
@@ -76,7 +83,7 @@ def bake_set(
         cage_offset_m=cage_m,
         ray_direction=wish.ray_direction,
     )
-    hits = trace(run, shared, high_poly=high_poly, unwrapped=unwrapped)
+    hits = trace(run, shared, means.rasterizer, high_poly=high_poly, unwrapped=unwrapped)
     gutter = gutter_for(hits, unwrapped)
     trace_seconds = time.monotonic() - begun
     bench = Bench(high_poly, unwrapped, hits, shared, gutter, wish.settings)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from jaxtyping import Bool
 
+from bridge_server.backends.rasterizer.base import UvRasterizer
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.backends.texels.base import Atlas, Places, texel_kernels
 from bridge_server.blocks import BLOCK, over_blocks
@@ -41,7 +42,15 @@ class Trace(Stage):
     ray_direction: RayDirection = RayDirection.SMOOTH
     """``smooth`` is right for organic shapes; ``skew_free`` keeps straight detail on flat faces straight."""
 
-    def __call__(self, run: Run, raycaster: Raycaster, *, high_poly: HighPoly, unwrapped: UnwrappedMesh) -> TexelHits:
+    def __call__(
+        self,
+        run: Run,
+        raycaster: Raycaster,
+        rasterizer: UvRasterizer,
+        *,
+        high_poly: HighPoly,
+        unwrapped: UnwrappedMesh,
+    ) -> TexelHits:
         """One place on both meshes for every covered (sub-)texel."""
         kernels = texel_kernels()
         atlas = Atlas(
@@ -50,7 +59,7 @@ class Trace(Stage):
             resolution_px=self.resolution_px,
             supersample=self.supersample,
         )
-        cells = kernels.cells(atlas, lambda share: run.checkpoint(0.15 * share, "covering texels"))
+        cells = rasterizer.cells(atlas, lambda share: run.checkpoint(0.15 * share, "covering texels"))
         run.checkpoint(0.15, "building the scene")
         high = high_poly.mesh
         scene = raycaster.scene(high.positions_m, high.faces)

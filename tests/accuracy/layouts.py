@@ -11,7 +11,7 @@ from bridge_server.stages.trace import Trace
 from bridge_server.stages.unwrap import Unwrap
 from bridge_server.values.mesh import HighPoly, Mesh, UnwrappedMesh
 from tests.shapes import painted
-from tests.stages.bake_cases import Case, low_poly, raycaster
+from tests.stages.bake_cases import Case, low_poly, rasterizer, raycaster
 
 LAYOUTS = ("planar", "xatlas", "mirrored", "turned")
 SIZE_PX = 512
@@ -33,7 +33,7 @@ def traced(low: UnwrappedMesh, high: Mesh | HighPoly, **fields: float) -> Case:
     """One ray a texel, so that a texel is one place."""
     high_poly = high if isinstance(high, HighPoly) else painted(high)
     settings = {"resolution_px": SIZE_PX, "supersample": 1, **fields}
-    hits = Trace(**settings)(SilentRun(), raycaster(), high_poly=high_poly, unwrapped=low)
+    hits = Trace(**settings)(SilentRun(), raycaster(), rasterizer(), high_poly=high_poly, unwrapped=low)
     return Case(high_poly=high_poly, unwrapped=low, texel_hits=hits)
 
 

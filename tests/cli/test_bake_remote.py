@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from open3dforge.v1 import jobs_pb2
 
+from bridge_server.backends.rasterizer.base import RASTERIZERS
 from bridge_server.cli import bake_remote
 from bridge_server.cli.client import ForgeClient
 from bridge_server.cli.connection import connected
@@ -56,6 +57,7 @@ def test_a_server_makes_the_files_that_this_machine_makes(
     address: str, meshes: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--maps", "normal,base_color,orm,curvature", "--green", "gl", "--bits", "16", "--dither")
+    options = (*options, "--rasterizer", "numpy")
     assert bake(meshes, tmp_path / "here", *options) == ExitCode.OK
     assert bake(meshes, tmp_path / "there", *options, "--server", address) == ExitCode.OK
     here, there = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("here", "there"))
@@ -79,6 +81,21 @@ def test_new_coordinates_come_back_with_the_maps_and_json_tells_everything(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all("event" in line for line in lines[:-1])
     assert lines[-1] == {**json.loads((tmp_path / "out" / "bake.json").read_text()), "out": str(tmp_path / "out")}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_backend_that_is_not_there_is_told_with_its_remedy(
+    there: bool, address: str, meshes: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server refuses when the job is created; here nothing is read before."""
+    if RASTERIZERS.availability("nvdiffrast").available:
+        pytest.skip("nvdiffrast is here")
+    options = ("--rasterizer", "nvdiffrast", *(("--server", address) if there else ()))
+    assert bake(meshes, tmp_path / "out", *options) in {ExitCode.FAILED, ExitCode.REFUSED}
+    told = capsys.readouterr().err
+    assert "nvdiffrast" in told
+    assert "non-commercial" in told
+    assert not list(tmp_path.rglob("*.png"))
 
 
 def test_what_cannot_be_baked_is_told_and_leaves_nothing(

@@ -15,7 +15,7 @@ from bridge_server.stages.bake_normal import BakeNormal
 from bridge_server.stages.trace import Trace
 from tests.accuracy.layouts import laid_out
 from tests.shapes import painted, sphere, torus
-from tests.stages.bake_cases import Case
+from tests.stages.bake_cases import Case, rasterizer
 
 SIZE_PX = 32
 BLOCK = 2048
@@ -138,7 +138,9 @@ def maps(caster: Raycaster, name: str) -> dict[str, np.ndarray]:
     }[name]
     high_poly, run = painted(high, metallic=0.2, roughness=0.4), SilentRun()
     wrapped = laid_out(low, "planar")
-    hits = Trace(resolution_px=SIZE_PX, supersample=1)(run, caster, high_poly=high_poly, unwrapped=wrapped)
+    hits = Trace(resolution_px=SIZE_PX, supersample=1)(
+        run, caster, rasterizer(), high_poly=high_poly, unwrapped=wrapped
+    )
     slots = Case(high_poly=high_poly, unwrapped=wrapped, texel_hits=hits).slots
     return {
         "by ray": hits.by_ray,

@@ -17,6 +17,7 @@ from bridge_server.values.surface_texture import AlphaMode, MaterialTextures, Te
 from tests.accuracy.layouts import laid_out
 from tests.contracts.test_bakes import SlowCaster
 from tests.shapes import box, merged, sphere, torus
+from tests.stages.bake_cases import rasterizer
 
 SIZE_PX = 32
 LARGE_PX = 256
@@ -55,7 +56,7 @@ def subject(fine: int) -> tuple[UnwrappedMesh, HighPoly]:
 def every_map(caster: Raycaster, pair: tuple[UnwrappedMesh, HighPoly], size_px: int) -> Mapping[MapName, np.ndarray]:
     low, high = pair
     trace = Trace(resolution_px=size_px, supersample=1, ray_direction=RayDirection.SKEW_FREE)
-    hits = trace(SilentRun(), caster, high_poly=high, unwrapped=low)
+    hits = trace(SilentRun(), caster, rasterizer(), high_poly=high, unwrapped=low)
     settings = MapSettings(samples=16, bits=8, parts=PartKind.MATERIAL, curvature_range_per_m=40.0)
     bench = Bench(high, low, hits, caster, gutter_for(hits, low), settings)
     made: dict[MapName, Texels] = {}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge_server.backends.rasterizer.base import RASTERIZERS, UvRasterizer
 from bridge_server.backends.raycaster.base import RAYCASTERS, Raycaster
 from bridge_server.backends.unwrapper.base import UNWRAPPERS
 from bridge_server.run import SilentRun
@@ -37,6 +38,10 @@ def raycaster() -> Raycaster:
     return RAYCASTERS.load(RAYCASTERS.choose("auto"))
 
 
+def rasterizer() -> UvRasterizer:
+    return RASTERIZERS.load("texels")
+
+
 def case(
     low: Mesh, high: Mesh | HighPoly, size: int = 256, supersample: int = 1, smooth: bool = True, **fields: float
 ) -> Case:
@@ -47,7 +52,7 @@ def case(
     )
     high_poly = high if isinstance(high, HighPoly) else painted(high)
     trace = Trace(resolution_px=size, supersample=supersample, **fields)
-    hits = trace(SilentRun(), raycaster(), high_poly=high_poly, unwrapped=wrapped)
+    hits = trace(SilentRun(), raycaster(), rasterizer(), high_poly=high_poly, unwrapped=wrapped)
     return Case(high_poly=high_poly, unwrapped=wrapped, texel_hits=hits)
 
 

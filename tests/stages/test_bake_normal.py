@@ -95,7 +95,7 @@ def test_mirrored_coordinates_bake_right_on_both_halves() -> None:
 
     from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
     from bridge_server.stages.trace import Trace
-    from tests.stages.bake_cases import raycaster
+    from tests.stages.bake_cases import rasterizer, raycaster
 
     base = case(plane(1.0, 3), height_field(lambda x, y: 0.01 * np.sin(25 * x) + 0.01 * np.cos(20 * y), 200))
     low = base.unwrapped
@@ -111,7 +111,9 @@ def test_mirrored_coordinates_bake_right_on_both_halves() -> None:
         welded=np.concatenate([low.welded, low.welded])[split.vertices],
     )  # fmt: skip
     assert set(np.sign(split.tangents[:, 3])) == {-1.0, 1.0}
-    hits = Trace(resolution_px=256, supersample=1)(SilentRun(), raycaster(), high_poly=base.high_poly, unwrapped=mesh)
+    hits = Trace(resolution_px=256, supersample=1)(
+        SilentRun(), raycaster(), rasterizer(), high_poly=base.high_poly, unwrapped=mesh
+    )
     world, place = shaded(Case(high_poly=base.high_poly, unwrapped=mesh, texel_hits=hits))
     slope = np.stack([-0.25 * np.cos(25 * place[:, 0]), 0.2 * np.sin(20 * place[:, 1]), np.ones(len(place))], axis=1)
     assert degrees(world, slope / np.linalg.norm(slope, axis=1, keepdims=True)).mean() < 0.1

@@ -10,7 +10,7 @@ from bridge_server.stages.trace import Trace
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.texel_grid import gathered, touched_texels
 from tests.shapes import box, merged, painted, sphere, torus
-from tests.stages.bake_cases import Case, case, height_field, plane, raycaster
+from tests.stages.bake_cases import Case, case, height_field, plane, rasterizer, raycaster
 
 
 def places(found: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -122,5 +122,7 @@ def test_tracing_is_deterministic_and_can_be_cancelled() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        Trace(resolution_px=64)(CallbackRun(cancel), raycaster(), high_poly=painted(box()), unwrapped=found.unwrapped)
+        Trace(resolution_px=64)(
+            CallbackRun(cancel), raycaster(), rasterizer(), high_poly=painted(box()), unwrapped=found.unwrapped
+        )
     assert len(seen) >= 3

@@ -11,7 +11,7 @@ from bridge_server.values.mesh import HighPoly
 from bridge_server.values.surface_texture import MaterialTextures, TextureField, TextureImage
 from bridge_server.values.texel_grid import overlap_count
 from tests.shapes import box, merged
-from tests.stages.bake_cases import low_poly, raycaster
+from tests.stages.bake_cases import low_poly, rasterizer, raycaster
 
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
@@ -34,7 +34,9 @@ def test_three_textures_come_out_in_one_atlas_each_where_it_belongs() -> None:
     assert [notice.code for notice in unwrapped.notices] == ["uvs_replaced"]
     assert "under more than one triangle" in unwrapped.notices[0].message
     assert overlap_count(unwrapped.uvs, unwrapped.faces, 128) == 0
-    hits = Trace(resolution_px=128, supersample=1)(SilentRun(), raycaster(), high_poly=high, unwrapped=unwrapped)
+    hits = Trace(resolution_px=128, supersample=1)(
+        SilentRun(), raycaster(), rasterizer(), high_poly=high, unwrapped=unwrapped
+    )
     albedo = BakeAlbedo()(SilentRun(), raycaster(), high_poly=high, unwrapped=unwrapped, texel_hits=hits)
     found = albedo.pixels.reshape(-1, 3)[hits.index]
     part = np.rint(unwrapped.positions_m[unwrapped.faces].mean(axis=1)[hits.low_face][:, 0]).astype(int)

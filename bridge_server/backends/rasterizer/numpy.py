@@ -1,4 +1,4 @@
-"""UV rasterisation in whole numbers: exact, the same on every machine, and what the others are held against."""
+"""UV rasterisation in whole numbers by NumPy: the same on every machine, and what the others are held against."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -6,9 +6,9 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from bridge_server.backends.rasterizer.base import CoveredTexels
 from bridge_server.backends.table import Availability
-from bridge_server.values.texel_grid import Covered, cover_centers, gathered, weights_at_centers
+from bridge_server.backends.texels.base import Atlas, Cells, Watch, texel_kernels
+from bridge_server.values.texel_grid import Covered, cover_centers, gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,19 @@ class NumpyRasterizer:
     @classmethod
     def availability(cls) -> Availability:
         """Always there."""
-        return Availability(available=True, detail=f"numpy {version('numpy')}")
+        return Availability(available=True, detail=f"numpy {version('numpy')}, slower than texel kernels")
+
+    def cells(self, atlas: Atlas, watch: Watch) -> Cells:
+        """See ``UvRasterizer``."""
+        centers = self.cover(atlas.uvs, atlas.faces, atlas.across, lambda share: watch(0.7 * share))
+        return texel_kernels().cells(atlas, lambda share: watch(0.7 + 0.3 * share), centers)
 
     def cover(
-        self, uvs: Float32[np.ndarray, "vertices 2"], faces: Int32[np.ndarray, "faces 3"], size_px: int
-    ) -> CoveredTexels:
-        """See ``UvRasterizer``."""
+        self, uvs: Float32[np.ndarray, "vertices 2"], faces: Int32[np.ndarray, "faces 3"], size_px: int, watch: Watch
+    ) -> Covered:
+        """See ``CenterRasterizer``."""
+        watch(0.0)
         cells = gathered(cover_centers(uvs, faces, size_px))
         order = np.lexsort((cells.faces, cells.index))
         first = np.concatenate([[True], np.diff(cells.index[order]) > 0]) if len(order) else np.zeros(0, np.bool_)
-        chosen = Covered(index=cells.index[order[first]], faces=cells.faces[order[first]])
-        weights = weights_at_centers(uvs, faces, size_px, chosen).astype(np.float32)
-        return CoveredTexels(index=chosen.index, faces=chosen.faces, weights=weights)
+        return Covered(index=cells.index[order[first]], faces=cells.faces[order[first]])

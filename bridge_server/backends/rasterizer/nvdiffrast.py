@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from bridge_server.backends.rasterizer.base import CoveredTexels
 from bridge_server.backends.table import Availability
+from bridge_server.backends.texels.base import Atlas, Cells, Watch, texel_kernels
+from bridge_server.values.texel_grid import Covered, gathered
 
 LEAST_VERSION = (0, 3, 3)
 """The first whose CUDA rasteriser takes maps larger than 2048 px and of any size."""
@@ -23,6 +24,8 @@ LARGEST_PLAIN = 1 << 24
 PACKED_FROM = 0x4A800000
 """Numbers of triangles up to the first are stored as floats; greater ones as the float whose bits are the second plus
 the number."""
+TEXELS_A_STRIP = 1 << 24
+"""Rasterised at once: 256 MB of the device's memory, and as much here."""
 LICENCE = "non-commercial use only (NVIDIA Source Code License)"
 REMEDY = (
     "It is optional. With PyTorch for CUDA and nvcc: pip install --no-build-isolation "
@@ -59,37 +62,45 @@ class NvdiffrastRasterizer:
         device = torch.cuda.get_device_name(0)
         return Availability(available=True, detail=f"nvdiffrast {found} on {device}; licence: {LICENCE}")
 
+    def cells(self, atlas: Atlas, watch: Watch) -> Cells:
+        """See ``UvRasterizer``."""
+        centers = self.cover(atlas.uvs, atlas.faces, atlas.across, lambda share: watch(0.5 * share))
+        return texel_kernels().cells(atlas, lambda share: watch(0.5 + 0.5 * share), centers)
+
     def cover(
-        self, uvs: Float32[np.ndarray, "vertices 2"], faces: Int32[np.ndarray, "faces 3"], size_px: int
-    ) -> CoveredTexels:
-        """See ``UvRasterizer``.
+        self, uvs: Float32[np.ndarray, "vertices 2"], faces: Int32[np.ndarray, "faces 3"], size_px: int, watch: Watch
+    ) -> Covered:
+        """See ``CenterRasterizer``. Strip by strip, which bounds the memory of the device.
 
         Clip space runs from -1 to 1 with row 0 at -1, so coordinates from the top left need no turn. The result holds
         the weights of corners 0 and 1, the depth, and the triangle's number counted from 1, or 0 where there is none.
+        Only the number is used: weights are computed anew from whole substeps, as for every rasteriser.
         """
         torch: Any = importlib.import_module("torch")
         rasterizing: Any = importlib.import_module("nvdiffrast.torch")
-        places = np.zeros((1, len(uvs), 4), np.float32)
-        places[0, :, :2] = uvs * 2.0 - 1.0
-        places[0, :, 3] = 1.0
         context = rasterizing.RasterizeCudaContext(device="cuda:0")
-        positions = torch.from_numpy(places).to("cuda:0")
         triangles = torch.from_numpy(np.ascontiguousarray(faces)).to("cuda:0")
-        image, _ = rasterizing.rasterize(context, positions, triangles, [size_px, size_px], grad_db=False)
-        return covered_texels(image[0].cpu().numpy())
+        places = np.zeros((1, len(uvs), 4), np.float32)
+        places[0, :, 0] = uvs[:, 0] * 2.0 - 1.0
+        places[0, :, 3] = 1.0
+        height = max(TEXELS_A_STRIP // size_px, 1)
+        strips: list[Covered] = []
+        for first in range(0, size_px, height):
+            watch(first / size_px)
+            rows = min(height, size_px - first)
+            # in double precision, so that strips far down are cut as exactly as the first
+            places[0, :, 1] = (uvs[:, 1].astype(np.float64) * size_px - first) * (2.0 / rows) - 1.0
+            positions = torch.from_numpy(places.copy()).to("cuda:0")
+            image, _ = rasterizing.rasterize(context, positions, triangles, [rows, size_px], grad_db=False)
+            strips.append(covered_texels(image[0].cpu().numpy(), first * size_px))
+        return gathered(strips)
 
 
-def covered_texels(image: Float32[np.ndarray, "size size 4"]) -> CoveredTexels:
-    """The texels of a rasterised image that a triangle covers."""
-    flat = image.reshape(-1, 4)
-    index = np.flatnonzero(flat[:, 3] > 0.0)
-    first, second = np.clip(flat[index, 0], 0.0, 1.0), np.clip(flat[index, 1], 0.0, 1.0)
-    weights = np.stack([first, second, np.maximum(1.0 - first - second, 0.0)], axis=1)
-    return CoveredTexels(
-        index=index.astype(np.int32),
-        faces=triangle_numbers(flat[index, 3]),
-        weights=(weights / weights.sum(axis=1, keepdims=True)).astype(np.float32),
-    )
+def covered_texels(image: Float32[np.ndarray, "rows columns 4"], begins: int) -> Covered:
+    """The texels of a rasterised strip that a triangle covers; the first of the strip has the number ``begins``."""
+    stored = image[:, :, 3].reshape(-1)
+    index = np.flatnonzero(stored > 0.0)
+    return Covered(index=(index + begins).astype(np.int32), faces=triangle_numbers(stored[index]))
 
 
 def triangle_numbers(stored: Float32[np.ndarray, "texels"]) -> Int32[np.ndarray, "texels"]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, UInt16
 
 from bridge_server.backends.table import BackendKind
+from bridge_server.values.texel_grid import Covered
 
 INSET_PX = 0.1
 """How far places on the border of a face are moved into it: on the edge itself a ray may take the face beyond it."""
@@ -80,11 +81,14 @@ class TexelKernels(Protocol):
     def identity(self) -> str:
         """Name and version. Implementations agree to rounding, so it is no part of a cache key."""
 
-    def cells(self, atlas: Atlas, watch: Watch) -> Cells:
+    def cells(self, atlas: Atlas, watch: Watch, centers: Covered | None = None) -> Cells:
         """Sub-texel centres inside charts, and for texels that a chart only grazes the place nearest to the centre.
 
         Where charts overlap the face of the lowest number has the texel. A grazed texel stands at its middle sub-texel.
         Places on a border are moved inwards a little.
+
+        ``centers`` are sub-texels whose faces another rasteriser has found, each once and by rising index. A centre
+        that lies outside of its face, as rounding may have it, stands at the nearest place on the face.
         """
 
     def vertex_normals(

@@ -16,7 +16,7 @@ from bridge_server.backends.raycaster.warp import start_warp, warp_availability
 from bridge_server.backends.table import Availability
 from bridge_server.backends.texels.base import Atlas, Cells, Places, SurfaceMap, Watch
 from bridge_server.blocks import BLOCK, over_blocks
-from bridge_server.values.texel_grid import snapped
+from bridge_server.values.texel_grid import Covered, snapped
 
 NOBODY = np.int32(2**31 - 1)
 FARTHEST = np.uint64(2**64 - 1)
@@ -41,13 +41,14 @@ class CompiledTexels:
         """Present or not; does not start Warp."""
         return warp_availability()
 
-    def cells(self, atlas: Atlas, watch: Watch) -> Cells:
+    def cells(self, atlas: Atlas, watch: Watch, centers: Covered | None = None) -> Cells:
         """Strip by strip, so that no more than a few of them lie open at a time."""
         edge, fine = atlas.resolution_px, atlas.supersample
         layout = _Layout(
             faces=np.ascontiguousarray(atlas.faces.reshape(-1)),
             points=snapped(atlas.uvs, atlas.across).astype(np.int32).reshape(-1),
             coarse_points=snapped(atlas.uvs, edge).astype(np.int32).reshape(-1),
+            centers=centers,
         )
         bounds = _row_bounds(atlas)
         height = max(CELLS_A_STRIP // (atlas.across * fine), 1)
@@ -199,8 +200,13 @@ class CompiledTexels:
         edge, fine, across = atlas.resolution_px, atlas.supersample, atlas.across
         rows, faces = last - first, layout.faces
         owner = np.full(rows * fine * across, NOBODY, np.int32)
-        place = (first * fine, rows * fine, across)
-        self._launch("paint_centers", len(listed), *place, layout.points, faces, listed, owner)
+        if layout.centers is None:
+            place = (first * fine, rows * fine, across)
+            self._launch("paint_centers", len(listed), *place, layout.points, faces, listed, owner)
+        else:
+            begin, end = first * fine * across, last * fine * across
+            part = slice(*np.searchsorted(layout.centers.index, (begin, end)))
+            owner[layout.centers.index[part] - begin] = layout.centers.faces[part]
         covered = (owner.reshape(rows, fine, edge, fine) != NOBODY).any(axis=(1, 3))
         nearest = np.full(rows * edge, FARTHEST, np.uint64)
         flat = covered.reshape(-1)
@@ -236,6 +242,8 @@ class _Layout:
     faces: Int32[np.ndarray, "corners"]
     points: Int32[np.ndarray, "coordinates"]
     coarse_points: Int32[np.ndarray, "coordinates"]
+    centers: Covered | None
+    """Found by somebody else, where they are not to be found here."""
 
 
 def _row_bounds(atlas: Atlas) -> Float32[np.ndarray, "faces 2"]:

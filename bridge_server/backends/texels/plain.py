@@ -37,11 +37,11 @@ class PlainTexels:
         """Always there."""
         return Availability(available=True, detail="NumPy, several times slower than compiled kernels")
 
-    def cells(self, atlas: Atlas, watch: Watch) -> Cells:
+    def cells(self, atlas: Atlas, watch: Watch, centers: Covered | None = None) -> Cells:
         """Sub-texel centres inside charts, then the texels that are only grazed."""
         across, edge, fine = atlas.across, atlas.resolution_px, atlas.supersample
         watch(0.0)
-        inside = gathered(cover_centers(atlas.uvs, atlas.faces, across))
+        inside = gathered(cover_centers(atlas.uvs, atlas.faces, across)) if centers is None else centers
         watch(0.3)
         weights = _off_edges(atlas, inside, weights_at_centers(atlas.uvs, atlas.faces, across, inside))
         covered = np.zeros(edge * edge, np.bool_)
