@@ -11,6 +11,7 @@ from bridge_server.stages import checklist_maps as map_rules
 from bridge_server.stages import checklist_mesh as mesh_rules
 from bridge_server.stages import checklist_surface as surface_rules
 from bridge_server.stages import checklist_uv as uv_rules
+from bridge_server.stages.checklist_given import given_by
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.checklist import Check, Checklist
 from bridge_server.values.collision import Collision
@@ -28,7 +29,7 @@ class MakeChecklist(Stage):
 
     name: ClassVar[str] = "checklist"
     writes: ClassVar[str] = "checklist"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     asset_name: str = "Asset"
     """Name of the asset, without prefix."""
@@ -93,11 +94,12 @@ class MakeChecklist(Stage):
         run.checkpoint(0.2, "UVs")
         uvs = self._uvs(unwrapped, placement)
         run.checkpoint(0.6, "textures")
+        given = given_by(high_poly)
         maps = (
             map_rules.texture_resolution(normal, albedo, packed, self.resolution_px),
             map_rules.normal_map(normal, texel_hits),
-            map_rules.base_color_range(albedo, packed, texel_hits, self.base_color_limit),
-            map_rules.metallic_binary(packed, texel_hits, self.metallic_between_limit),
+            map_rules.base_color_range(albedo, packed, texel_hits, self.base_color_limit, given),
+            map_rules.metallic_binary(packed, texel_hits, self.metallic_between_limit, given),
             map_rules.ambient_occlusion(packed, texel_hits),
             map_rules.bake_ray_share(texel_hits, self.bake_ray_share_limit),
         )

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from bridge_server.stages.checklist_given import COLOR_REMEDIES, METALLIC_REMEDIES, Given
 from bridge_server.stages.checklist_verdicts import counted, graded, judged, passed, share, skipped
 from bridge_server.values.checklist import Check, Verdict
 from bridge_server.values.texture import AlbedoMap, NormalMap, PackedMap, Packing, TexelHits
@@ -67,7 +68,9 @@ def normal_map(normal: NormalMap | None, hits: TexelHits | None) -> Check:
     )
 
 
-def base_color_range(albedo: AlbedoMap | None, packed: PackedMap | None, hits: TexelHits | None, limit: float) -> Check:
+def base_color_range(
+    albedo: AlbedoMap | None, packed: PackedMap | None, hits: TexelHits | None, limit: float, given: Given
+) -> Check:
     """Colours of non-metals stay where real materials lie."""
     rule, title = "base_color_range", "Base colour is plausible"
     if albedo is None:
@@ -87,12 +90,12 @@ def base_color_range(albedo: AlbedoMap | None, packed: PackedMap | None, hits: T
         ok=dark + bright <= limit,
         figure=f"{share(dark)} too dark, {share(bright)} too bright",
         limit=f"at most {share(limit)} outside sRGB {DARKEST_SRGB} to {BRIGHTEST_SRGB}",
-        remedy="The photo has deep shadows or burnt highlights: take one in softer light, or grade the texture.",
+        remedy=COLOR_REMEDIES[given],
         otherwise=Verdict.WARN,
     )
 
 
-def metallic_binary(packed: PackedMap | None, hits: TexelHits | None, limit: float) -> Check:
+def metallic_binary(packed: PackedMap | None, hits: TexelHits | None, limit: float, given: Given) -> Check:
     """A surface is metal or it is not; in between only at borders."""
     rule, title = "metallic_binary", "Metal or not, little between"
     if packed is None:
@@ -106,7 +109,7 @@ def metallic_binary(packed: PackedMap | None, hits: TexelHits | None, limit: flo
         ok=between <= limit,
         figure=f"{share(metal)} metal, {share(between)} between",
         limit=f"at most {share(limit)} between",
-        remedy="Half metal looks like grey plastic: set the metallic of the source to 0 or 1.",
+        remedy=METALLIC_REMEDIES[given],
         otherwise=Verdict.WARN,
     )
 

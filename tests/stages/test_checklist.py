@@ -16,8 +16,11 @@ from bridge_server.stages.checklist import MakeChecklist
 from bridge_server.stages.checklist_uv import rasterized
 from bridge_server.values.checklist import Check, Verdict
 from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
-from bridge_server.values.mesh import LowPoly, Mesh, UnwrappedMesh
+from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, UnwrappedMesh
 from bridge_server.values.placement import Pivot, Placement
+from bridge_server.values.surface import SurfaceField
+from bridge_server.values.surface_folded import FoldedField
+from bridge_server.values.surface_texture import MaterialTextures, TextureField, TextureImage
 from bridge_server.values.texture import NormalMap, PackedMap, Packing, TexelHits
 from tests import shapes
 from tests.unwrapped_shapes import albedo_map, lod_chain, normal_map, unwrapped_ball, unwrapped_box
@@ -314,6 +317,48 @@ def test_colours_of_metals_are_not_held_to_the_rule_of_the_others():
     assert verdicts(albedo=black, packed=orm(metallic=255))["base_color_range"].verdict is PASS
     white = dataclasses.replace(albedo_map(), pixels=np.full((64, 64, 3), 255, np.uint8))
     assert verdicts(albedo=white)["base_color_range"].verdict is WARN
+
+
+def brought(source: str, *, folded: bool = False, colors: bool = False, **material) -> HighPoly:
+    """A triangle as a mesh file, or as a generator's, with one material that is used and a red one that is not."""
+    mesh = Mesh(positions_m=np.eye(3, dtype=np.float32), faces=np.int32([[0, 1, 2]]))
+    field: SurfaceField = TextureField(
+        positions_m=mesh.positions_m,
+        faces=mesh.faces,
+        corner_uvs=np.zeros((1, 3, 2), np.float32),
+        face_materials=np.int32([0]),
+        materials=(MaterialTextures(**material), MaterialTextures(base_color_factor=(1.0, 0.0, 0.0, 1.0))),
+        corner_colors=np.ones((1, 3, 4), np.float32) if colors else None,
+    )
+    if folded:
+        place, right, ahead = (0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+        field = FoldedField(inner=field, center_m=place, right=right, ahead=ahead, sectors=2)
+    return HighPoly(mesh=mesh, field=field, source=source)
+
+
+IMAGE = TextureImage(pixels=np.full((2, 2, 3), 255, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("high_poly", "color", "metal"),
+    [
+        (None, "what it was baked from", "of the source"),
+        (brought("embedded"), "photo", "packed map"),
+        (brought("mesh"), "give it vertex colours, a texture or a coloured material", "materials"),
+        (brought("mesh", folded=True), "give it vertex colours", "materials"),
+        (brought("mesh", colors=True), "grade its textures", "their textures"),
+        (brought("mesh", base_color_image=IMAGE), "grade its textures", "their textures"),
+        (brought("mesh", base_color_factor=(0.9, 0.9, 1.0, 1.0)), "grade its textures", "their textures"),
+    ],
+)
+def test_remedies_speak_of_what_was_given(high_poly, color, metal):
+    white = dataclasses.replace(albedo_map(), pixels=np.full((64, 64, 3), 255, np.uint8))
+    found = verdicts(albedo=white, packed=orm(metallic=120), high_poly=high_poly)
+    for rule, words in (("base_color_range", color), ("metallic_binary", metal)):
+        assert found[rule].verdict is WARN
+        assert words in found[rule].remedy
+        if high_poly is not None and high_poly.source == "mesh":
+            assert "photo" not in found[rule].remedy.lower()
 
 
 def test_metallic_and_occlusion_in_every_packing():
