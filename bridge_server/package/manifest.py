@@ -17,6 +17,7 @@ from bridge_server.values.manifest import (
     CheckEntry,
     CollisionEntry,
     FileEntry,
+    LightMapEntry,
     LodEntry,
     Manifest,
     MaterialEntry,
@@ -46,6 +47,8 @@ MATERIAL_PARAMETERS = {
 }
 """Parameter name -> roles of the texture it takes, the preferred one first."""
 BOUNDS_DIGITS = 4
+LIGHT_MAP_CHANNEL = 1
+"""The writers put the coordinates for baked light behind those of the maps."""
 
 
 def build_manifest(asset: Asset, record: PackageRecord, files: Iterable[PackageFile]) -> Manifest:
@@ -78,6 +81,7 @@ def build_manifest(asset: Asset, record: PackageRecord, files: Iterable[PackageF
             for check in checks
         ),
         provenance=_provenance(record),
+        light_map=_light_map(asset.lods.lods[0].mesh),
     )
 
 
@@ -114,6 +118,12 @@ def _lods(asset: Asset, files: tuple[PackageFile, ...]) -> Iterator[LodEntry]:
                 vertices=len(lod.mesh.positions_m),
                 screen_size=round(float(lod.screen_size), 6),
             )
+
+
+def _light_map(mesh: UnwrappedMesh) -> LightMapEntry | None:
+    if mesh.lightmap_uvs is None:
+        return None
+    return LightMapEntry(channel=LIGHT_MAP_CHANNEL, resolution_px=mesh.lightmap_px)
 
 
 def _collision(collision: Collision, files: ExportedFiles) -> CollisionEntry:

@@ -132,6 +132,9 @@ def _figures(manifest: Manifest) -> str:
         ),
         ("Package", file_size(total), counted(manifest.files, "file") + (", Nanite" if manifest.nanite else "")),
     ]
+    if manifest.light_map is not None:
+        entry = manifest.light_map
+        cards.append(("Light map UVs", f"{entry.resolution_px} px", f"texture coordinates {entry.channel}"))
     if density:
         cards.append(("Texel density", density.partition(",")[0], density.partition(",")[2].strip()))
     items = "".join(

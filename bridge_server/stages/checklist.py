@@ -7,6 +7,7 @@ from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.run import Run
 from bridge_server.stages import checklist_asset as asset_rules
 from bridge_server.stages import checklist_collision as collision_rules
+from bridge_server.stages import checklist_light_map as light_map_rules
 from bridge_server.stages import checklist_maps as map_rules
 from bridge_server.stages import checklist_mesh as mesh_rules
 from bridge_server.stages import checklist_surface as surface_rules
@@ -93,6 +94,8 @@ class MakeChecklist(Stage):
         mesh = (*self._mesh(unwrapped, high_poly, low_poly, lods), *self._surface(raycaster, unwrapped.welded_mesh()))
         run.checkpoint(0.2, "UVs")
         uvs = self._uvs(unwrapped, placement)
+        run.checkpoint(0.55, "light map")
+        uvs = (*uvs, *light_map_rules.light_map(unwrapped))
         run.checkpoint(0.6, "textures")
         given = given_by(high_poly)
         maps = (

@@ -66,6 +66,16 @@ class LodEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LightMapEntry:
+    """The second set of texture coordinates, for baked light, that every level's vertices have."""
+
+    channel: int
+    """Which set it is, counted from 0: ``TEXCOORD_1`` in a GLB."""
+    resolution_px: int
+    """Edge length of the light map that its charts were packed for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PieceEntry:
     """One collision piece, a node beside LOD0."""
 
@@ -190,6 +200,8 @@ class Manifest:
     nanite: bool
     checklist: tuple[CheckEntry, ...]
     provenance: Provenance
+    light_map: LightMapEntry | None = None
+    """None where no such coordinates were made, and in manifests from before there was this entry."""
 
     def to_json(self) -> str:
         """Deterministic JSON text."""

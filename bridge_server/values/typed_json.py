@@ -1,5 +1,7 @@
 """Frozen dataclasses to JSON text and back, strictly: every key there, none unknown, every type right.
 
+An entry that came later than the first version of its document has the default None and may be missing when read.
+
 Field types may be str, int, float, bool, ``X | None``, ``tuple[X, ...]``, ``tuple[X, X, X]``, ``Mapping[str, X]``,
 other dataclasses, and ``JsonText`` for a foreign document that is carried along unread.
 """
@@ -85,14 +87,16 @@ def _read_list(document: Any, arguments: tuple[Any, ...], place: str, subject: s
 def _read_object(document: Any, kind: type[T], place: str, subject: str) -> T:
     _expect(isinstance(document, dict), "an object", document, place, subject)
     hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(typing.cast(Any, kind))]
-    for name in names:
-        if name not in document:
-            raise InputError(f"{_path(place, name)} is missing.", subject=subject)
+    fields = dataclasses.fields(typing.cast(Any, kind))
+    names = [field.name for field in fields]
+    for field in fields:
+        if field.name not in document and field.default is not None:
+            raise InputError(f"{_path(place, field.name)} is missing.", subject=subject)
     for name in document:
         if name not in names:
             raise InputError(f"{_path(place, name)} is unknown.", subject=subject)
-    return kind(**{name: _read(document[name], hints[name], _path(place, name), subject) for name in names})
+    given = [name for name in names if name in document]
+    return kind(**{name: _read(document[name], hints[name], _path(place, name), subject) for name in given})
 
 
 def _path(place: str, name: str) -> str:

@@ -17,6 +17,7 @@ from bridge_server.values.manifest import (
     FallbackEntry,
     FileEntry,
     InputEntry,
+    LightMapEntry,
     LodEntry,
     Manifest,
     MaterialEntry,
@@ -174,6 +175,12 @@ def test_the_page_tells_what_the_manifest_knows():
         "Usable, look before you ship",
     ):
         assert told in page.text, told
+
+
+def test_light_map_coordinates_have_their_card():
+    assert "Light map" not in Page(render_report(manifest(), PICTURES, TEXTURES)).text
+    lit = manifest(light_map=LightMapEntry(channel=1, resolution_px=256))
+    assert "Light map UVs 256 px texture coordinates 1" in Page(render_report(lit, PICTURES, TEXTURES)).text
 
 
 def test_the_page_needs_nothing_but_itself():

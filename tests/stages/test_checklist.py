@@ -121,7 +121,7 @@ def test_a_good_asset_passes_every_rule():
     stage = MakeChecklist(
         asset_name="Ball", triangle_budget=7000, lod_count=3, resolution_px=64, height_cm=50.0, rig_wanted=""
     )
-    found = verdicts(stage)
+    found = verdicts(stage, unwrapped=lit(BALL.uvs))
     assert {rule: check for rule, check in found.items() if check.verdict is not PASS}.keys() == {"rig"}
     assert len(found) >= 34
     for check in found.values():
@@ -317,6 +317,33 @@ def test_colours_of_metals_are_not_held_to_the_rule_of_the_others():
     assert verdicts(albedo=black, packed=orm(metallic=255))["base_color_range"].verdict is PASS
     white = dataclasses.replace(albedo_map(), pixels=np.full((64, 64, 3), 255, np.uint8))
     assert verdicts(albedo=white)["base_color_range"].verdict is WARN
+
+
+def lit(uvs: np.ndarray, size_px: int = 150) -> UnwrappedMesh:
+    return broken(BALL, lightmap_uvs=uvs.astype(np.float32), lightmap_px=size_px)
+
+
+@pytest.mark.parametrize(
+    ("mesh", "wanted"),
+    [
+        (BALL, (SKIPPED, SKIPPED, SKIPPED)),
+        # Six charts in cells of a third by a half, a fiftieth of a cell away from its edges. At 150 px that is one
+        # texel across, so charts are two apart; at 100 px one whole texel is left between them; at 75 px none.
+        (lit(BALL.uvs), (PASS, PASS, PASS)),
+        (lit(BALL.uvs, 100), (PASS, PASS, WARN)),
+        (lit(BALL.uvs, 75), (PASS, PASS, FAIL)),
+        (lit(overlapping(1.0).uvs), (PASS, FAIL, FAIL)),
+        (lit(BALL.uvs + np.float32([0.2, 0.0])), (FAIL, SKIPPED, SKIPPED)),
+        (lit(np.full_like(BALL.uvs, np.nan)), (FAIL, SKIPPED, SKIPPED)),
+    ],
+)
+def test_light_map_coordinates(mesh, wanted):
+    found = verdicts(unwrapped=mesh)
+    checks = [found[f"light_map_{name}"] for name in ("in_unit_square", "overlap", "gap")]
+    assert tuple(check.verdict for check in checks) == wanted
+    assert all(bool(check.remedy) == (check.verdict in (WARN, FAIL)) for check in checks)
+    if mesh.lightmap_px and wanted[0] is PASS:
+        assert str(mesh.lightmap_px) in checks[1].figure
 
 
 def brought(source: str, *, folded: bool = False, colors: bool = False, **material) -> HighPoly:

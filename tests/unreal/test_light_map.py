@@ -1,8 +1,11 @@
 """A second set of coordinates for baked light goes from the package into Unreal's settings, on all three versions."""
 
+import json
+
 import pytest
 
 from bridge_server.package.assemble import write_package
+from bridge_server.values.manifest import MANIFEST_NAME
 from tests.package.forged import forged_asset, forged_record
 from tests.simulated_editor.files import read_glb
 from tests.simulated_editor.process import EditorProcess
@@ -37,6 +40,22 @@ def test_a_package_without_one_leaves_unreal_alone_or_says_what_is_missing(edito
     result = imported(editor, bare)
     assert settings(editor) == before
     assert "light_map" in {finding["code"] for finding in result["findings"]}
+
+
+def test_an_older_package_is_asked_what_its_preset_wanted(editor, tmp_path):
+    package = write_package(forged_asset(lightmap_px=128), forged_record(lightmap_px=128), tmp_path).folder
+    path = package / MANIFEST_NAME
+    document = json.loads(path.read_text())
+    assert document.pop("light_map") == {"channel": 1, "resolution_px": 128}
+    path.write_text(json.dumps(document))
+    imported(editor, package)
+    assert settings(editor) == [1, 128]
+
+
+def test_the_entry_of_the_manifest_counts_before_the_preset(editor, tmp_path):
+    package = write_package(forged_asset(lightmap_px=64), forged_record(lightmap_px=128), tmp_path).folder
+    imported(editor, package)
+    assert settings(editor) == [1, 64]
 
 
 def test_an_fbx_has_both_layers(tmp_path):

@@ -14,6 +14,7 @@ from bridge_server.values.manifest import (
     FallbackEntry,
     FileEntry,
     InputEntry,
+    LightMapEntry,
     LodEntry,
     Manifest,
     MaterialEntry,
@@ -86,6 +87,15 @@ def test_json_comes_back_equal_and_carries_the_preset_as_an_object():
     assert document["placement"]["bounds_cm"] == {"min": [-1.0, -2.0, 0.0], "max": [1.0, 2.0, 10.0]}
 
 
+def test_a_manifest_from_before_light_maps_were_listed_can_be_read():
+    document = json.loads(MANIFEST.to_json())
+    assert document.pop("light_map") is None
+    assert Manifest.from_json(json.dumps(document)) == MANIFEST
+    lit = dataclasses.replace(MANIFEST, light_map=LightMapEntry(channel=1, resolution_px=256))
+    assert Manifest.from_json(lit.to_json()) == lit
+    assert json.loads(lit.to_json())["light_map"] == {"channel": 1, "resolution_px": 256}
+
+
 def _changed(change) -> str:
     document = json.loads(MANIFEST.to_json())
     change(document)
@@ -105,6 +115,7 @@ def _changed(change) -> str:
         (lambda d: d.update(asset=[]), "asset must be an object"),
         (lambda d: d["provenance"]["backends"].update(a=1), r"provenance\.backends\.a must be a string"),
         (lambda d: d.update(schema="open3dforge.asset_manifest.v9"), "v9"),
+        (lambda d: d.update(light_map={"channel": 1}), r"light_map\.resolution_px is missing"),
         (lambda d: d.pop("schema"), "schema is missing"),
     ],
 )

@@ -10,6 +10,8 @@ from unreal_scripts.asset_import.errors import ImportRefused
 
 SCHEMA = "open3dforge.asset_manifest.v1"
 MANIFEST_NAME = "asset_manifest.json"
+LIGHT_MAP_CHANNEL = 1
+"""Where packages have coordinates for baked light that do not say so."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class PackageManifest:
     nanite: bool
     lightmap_px: int
     """Size that a second set of coordinates was made for; 0 where none was wanted."""
+    lightmap_channel: int
+    """Which set of coordinates that is, counted from 0."""
     tags: dict[str, str]
     """Provenance as metadata tags, without the prefix."""
 
@@ -117,6 +121,7 @@ def _manifest_of(document: dict[str, Any], folder: Path) -> PackageManifest:
     if kind not in ("static_mesh", "skeletal_mesh"):
         raise ValueError(f"asset.type {kind!r}")
     provenance = document["provenance"]
+    lightmap_px, lightmap_channel = _light_map(document)
     return PackageManifest(
         folder=folder,
         asset_name=str(asset["name"]),
@@ -152,7 +157,8 @@ def _manifest_of(document: dict[str, Any], folder: Path) -> PackageManifest:
             for e in document["files"]
         ),
         nanite=bool(document["nanite"]),
-        lightmap_px=_lightmap_px(provenance),
+        lightmap_px=lightmap_px,
+        lightmap_channel=lightmap_channel,
         tags={
             "Preset": str(provenance["preset"]),
             "Generator": str(provenance["generator"]),
@@ -164,11 +170,15 @@ def _manifest_of(document: dict[str, Any], folder: Path) -> PackageManifest:
     )
 
 
-def _lightmap_px(provenance: dict[str, Any]) -> int:
-    """What the preset that ran asked of the unwrap stage."""
-    preset = provenance.get("preset_document")
+def _light_map(document: dict[str, Any]) -> tuple[int, int]:
+    """Size and channel. A package without the entry is asked what its preset wanted of the stage unwrap."""
+    entry = document.get("light_map")
+    if entry is not None:
+        return int(entry["resolution_px"]), int(entry["channel"])
+    preset = document["provenance"].get("preset_document")
     stages = preset.get("stages", ()) if isinstance(preset, dict) else ()
-    return next((int(stage.get("lightmap_px", 0)) for stage in stages if stage.get("stage") == "unwrap"), 0)
+    wanted = next((int(stage.get("lightmap_px", 0)) for stage in stages if stage.get("stage") == "unwrap"), 0)
+    return wanted, LIGHT_MAP_CHANNEL
 
 
 def _inside(folder: Path, text: str) -> Path:

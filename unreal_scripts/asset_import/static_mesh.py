@@ -11,7 +11,6 @@ from unreal_scripts.asset_import.result import ImportResult
 
 BOUNDS_TOLERANCE_CM = 0.1
 FALLBACK_HULLS = 8
-LIGHT_MAP_CHANNEL = 1
 FALLBACK_HULL_VERTICES = 32
 FALLBACK_PRECISION = 100_000
 
@@ -153,10 +152,13 @@ def _set_light_map(manifest: PackageManifest, mesh: unreal.StaticMesh, result: I
     """Point baked light at the second set of coordinates, where the package has one."""
     if not manifest.lightmap_px:
         return
-    if editor().get_num_uv_channels(mesh, 0) <= LIGHT_MAP_CHANNEL:
+    if editor().get_num_uv_channels(mesh, 0) <= manifest.lightmap_channel:
         result.note("light_map", "The package has no UVs for a light map; Unreal can generate them in the mesh editor.")
         return
-    wish = {"light_map_coordinate_index": LIGHT_MAP_CHANNEL, "light_map_resolution": manifest.lightmap_px}
+    wish = {
+        "light_map_coordinate_index": manifest.lightmap_channel,
+        "light_map_resolution": manifest.lightmap_px,
+    }
     refused = set_if_exists(mesh, wish)
     if refused:
         result.note("light_map", f"Unreal did not take over {', '.join(refused)}; set it in the mesh editor.")
