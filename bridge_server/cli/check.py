@@ -1,5 +1,6 @@
 """``forge check``: is a package whole, is a mesh file ready for an engine?"""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,9 @@ from bridge_server.cli.companion_files import MESH_EXTENSIONS
 from bridge_server.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from bridge_server.package.check_shipped import Asked
     from bridge_server.stages.checklist import MakeChecklist
-    from bridge_server.values.checklist import Checklist
+    from bridge_server.values.checklist import Check
 
 
 def check(
@@ -24,45 +26,123 @@ def check(
     ] = "",
     as_json: options.AsJson = False,
 ) -> None:
-    """Check a package against its manifest, or any mesh file against the rules of game readiness."""
-    from bridge_server.values.checklist import Verdict
+    """Check a package against its manifest and the rules, or any mesh file against the rules of game readiness."""
+    from bridge_server.values.checklist import Checklist, Verdict
 
-    checklist = _checked(path, preset)
+    rows = _package_rows(path, preset) if _is_package(path) else [_Row(check) for check in _mesh_checks(path, preset)]
+    verdict = Checklist(checks=tuple(row.check for row in rows)).verdict
     if as_json:
-        rules = [
-            {
-                "rule": rule.rule,
-                "title": rule.title,
-                "verdict": rule.verdict.value,
-                "figure": rule.figure,
-                "limit": rule.limit,
-                "remedy": rule.remedy,
-            }
-            for rule in checklist.checks
-        ]
-        output.emit({"path": str(path), "verdict": checklist.verdict.value, "checklist": rules})
+        output.emit({"path": str(path), "verdict": verdict.value, "checklist": [row.document() for row in rows]})
     else:
-        rows = [[rule.verdict.value, rule.title, rule.figure, rule.limit, rule.remedy] for rule in checklist.checks]
-        output.table(["", "rule", "figure", "limit", "remedy"], rows)
-        output.say(f"{path}: {checklist.verdict.value}")
-    if checklist.verdict is Verdict.FAIL:
+        when = ["when forged"] if _is_package(path) else []
+        output.table(["", "rule", "figure", *when, "limit", "remedy"], [row.cells() for row in rows])
+        output.say(f"{path}: {verdict.value}")
+    if verdict is Verdict.FAIL:
         raise typer.Exit(ExitCode.CHECKLIST_FAILED)
 
 
-def _checked(path: Path, preset: str) -> "Checklist":
-    if path.suffix.lower() not in MESH_EXTENSIONS or path.is_dir():
-        from bridge_server.package.check import check_package
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One rule; of a package with what the manifest tells of it."""
 
-        if preset:
-            raise typer.BadParameter("a package brings its own limits; --preset is for mesh files.")
-        return check_package(path)
+    check: "Check"
+    forged: "Check | None" = None
+    from_files: bool = True
+    of_package: bool = False
+
+    def document(self) -> dict[str, object]:
+        """For ``--json``."""
+        check = self.check
+        told: dict[str, object] = {
+            "rule": check.rule,
+            "title": check.title,
+            "verdict": check.verdict.value,
+            "figure": check.figure,
+            "limit": check.limit,
+            "remedy": check.remedy,
+        }
+        if self.of_package:
+            forged = self.forged
+            told["from_files"] = self.from_files
+            told["forged"] = None if forged is None else {"verdict": forged.verdict.value, "figure": forged.figure}
+        return told
+
+    def cells(self) -> list[str]:
+        """For the table; the figure of the forging stands in a column of its own."""
+        check, forged = self.check, self.forged
+        before = "" if forged is None else f"{forged.verdict.value}: {forged.figure}"
+        figure = check.figure if self.from_files else ""
+        when = [before] if self.of_package else []
+        return [check.verdict.value, check.title, figure, *when, check.limit, check.remedy]
+
+
+def _is_package(path: Path) -> bool:
+    return path.suffix.lower() not in MESH_EXTENSIONS or path.is_dir()
+
+
+def _package_rows(path: Path, preset: str) -> list[_Row]:
+    """First what the manifest lists, then the rules."""
+    from bridge_server.backends.raycaster.base import RAYCASTERS
+    from bridge_server.package.check import check_contents
+    from bridge_server.package.check_shipped import check_shipped
+    from bridge_server.package.contents import read_package
+    from bridge_server.run import SilentRun
+    from bridge_server.values.manifest import MANIFEST_NAME, Manifest
+
+    if preset:
+        raise typer.BadParameter("a package brings its own limits; --preset is for mesh files.")
+    contents = read_package(path)
+    manifest = Manifest.from_json(contents.files[MANIFEST_NAME])
+    asked, unread = _asked(manifest.provenance.preset_document)
+    raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
+    files = [*check_contents(contents, manifest).checks, *unread]
+    rules = check_shipped(contents, manifest, asked, raycaster, SilentRun())
+    return [
+        *(_Row(check, of_package=True) for check in files),
+        *(_Row(rule.check, rule.forged, rule.from_files, of_package=True) for rule in rules),
+    ]
+
+
+def _asked(preset_document: str) -> "tuple[Asked, list[Check]]":
+    """Limits and target of the preset that ran, and a warning where this version cannot read it."""
+    from bridge_server.errors import PresetError
+    from bridge_server.package.check_shipped import Asked
+    from bridge_server.pipeline.preset import Preset
+    from bridge_server.stages.checklist import MakeChecklist
+    from bridge_server.stages.export import Export
+    from bridge_server.stages.export_files import ExportTarget
+    from bridge_server.values.checklist import Check, Verdict
+
+    limits, target, unread = MakeChecklist(), ExportTarget.UE5, []
+    try:
+        preset = Preset.from_json(preset_document)
+    except PresetError as error:
+        unread.append(
+            Check(
+                rule="preset",
+                title="The preset that it was forged with can be read",
+                verdict=Verdict.WARN,
+                figure=error.message,
+                limit="its limits",
+                remedy="The rules' own limits are used; forge it again to have those of the preset.",
+            )
+        )
+    else:
+        for spec in preset.stages:
+            built = spec.build() if spec.stage in {MakeChecklist.name, Export.name} else None
+            limits = built if isinstance(built, MakeChecklist) else limits
+            target = built.target if isinstance(built, Export) else target
+    return Asked(limits=limits, target=target), unread
+
+
+def _mesh_checks(path: Path, preset: str) -> "tuple[Check, ...]":
     from bridge_server.backends.raycaster.base import RAYCASTERS
     from bridge_server.cli.bake_files import mesh_source
     from bridge_server.package.check_mesh import check_mesh
     from bridge_server.run import SilentRun
 
     raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
-    return check_mesh(mesh_source(path), _limits(preset), raycaster, SilentRun())
+    return check_mesh(mesh_source(path), _limits(preset), raycaster, SilentRun()).checks
 
 
 def _limits(preset: str) -> "MakeChecklist":

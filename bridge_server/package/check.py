@@ -1,4 +1,4 @@
-"""``forge check``: does a package hold what its manifest says?"""
+"""``forge check`` on a package, first half: does it hold what its manifest says?"""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,9 +18,13 @@ SRGB_ROLES = {FileRole.BASE_COLOR.value}
 
 
 def check_package(path: Path) -> Checklist:
-    """Each rule with its outcome. Raises ``InputError`` where ``path`` is no package at all."""
+    """The package held against its manifest. Raises ``InputError`` where ``path`` is no package at all."""
     contents = read_package(path)
-    manifest = Manifest.from_json(contents.files[MANIFEST_NAME])
+    return check_contents(contents, Manifest.from_json(contents.files[MANIFEST_NAME]))
+
+
+def check_contents(contents: PackageContents, manifest: Manifest) -> Checklist:
+    """Each rule about the files with its outcome."""
     nodes, broken = _glb_nodes(contents, manifest)
     rules: tuple[tuple[str, str, Iterable[str]], ...] = (
         ("paths", "All paths stay inside the package", _unsafe_paths(contents, manifest)),

@@ -22,14 +22,21 @@ class UvLayout:
     chart_count: int
 
 
-def uv_layout(raw: RawSurface, mesh: Mesh, rows: Int64[np.ndarray, "faces"]) -> UvLayout | None:
-    """Of the first coordinate set; None where the file has none, or all of it lies in one point."""
+def uv_layout(raw: RawSurface, mesh: Mesh, rows: Int64[np.ndarray, "faces"], light_map_px: int = 0) -> UvLayout | None:
+    """Of the first coordinate set; None where the file has none, or all of it lies in one point.
+
+    The second set comes along where ``light_map_px`` says that it is for baked light.
+    """
     if raw.corner_uvs is None:
         return None
     corner_uvs = np.nan_to_num(raw.corner_uvs[rows]).astype(np.float32)
     if float(np.ptp(corner_uvs.reshape(-1, 2), axis=0).max()) <= 0.0:
         return None
-    wedges = np.column_stack([mesh.faces.reshape(-1), np.round(corner_uvs.reshape(-1, 2).astype(np.float64), 6)])
+    sets = [corner_uvs.reshape(-1, 2)]
+    if light_map_px and raw.second_uvs is not None:
+        sets.append(raw.second_uvs[rows].astype(np.float32).reshape(-1, 2))
+    places = [np.round(np.nan_to_num(uvs).astype(np.float64), 6) for uvs in sets]
+    wedges = np.column_stack([mesh.faces.reshape(-1), *places])
     _, first, owner = np.unique(wedges, axis=0, return_index=True, return_inverse=True)
     faces = owner.reshape(-1, 3).astype(np.int32)
     vertices = mesh.faces.reshape(-1)[first]
@@ -53,5 +60,7 @@ def uv_layout(raw: RawSurface, mesh: Mesh, rows: Int64[np.ndarray, "faces"]) -> 
         packing_efficiency=figures.packing_efficiency,
         stretch=figures.stretch,
         method="file",
+        lightmap_uvs=sets[1][first] if len(sets) > 1 else None,
+        lightmap_px=light_map_px if len(sets) > 1 else 0,
     )
     return UvLayout(unwrapped=unwrapped, chart_count=int(charts.max(initial=-1)) + 1)

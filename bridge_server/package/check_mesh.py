@@ -5,14 +5,11 @@ and left out of the rest. A file from elsewhere may tile and mirror its UVs on p
 asset only warns here.
 """
 
-from dataclasses import dataclass, replace
-
-import numpy as np
-from jaxtyping import Int64
+from dataclasses import replace
 
 from bridge_server.backends.raycaster.base import Raycaster
-from bridge_server.errors import InputError
 from bridge_server.package.check_layout import UvLayout, uv_layout
+from bridge_server.package.mesh_file import MeshFile, measured_collision, read_mesh_file
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages import checklist_collision as collision_rules
 from bridge_server.stages import checklist_file as file_rules
@@ -21,43 +18,13 @@ from bridge_server.stages import checklist_surface as surface_rules
 from bridge_server.stages import checklist_uv as uv_rules
 from bridge_server.stages.checklist import MakeChecklist
 from bridge_server.stages.checklist_verdicts import skipped
-from bridge_server.stages.collision_fit import TOLERANCE, containment, excess_volume, surface_samples
-from bridge_server.stages.collision_shapes import FittedShape, fit_convex
-from bridge_server.stages.load_mesh import read_surface, usable_faces, welded_surface
-from bridge_server.stages.load_mesh_formats import RawSurface
-from bridge_server.values.base import Notice
 from bridge_server.values.checklist import Check, Checklist, Verdict
-from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
-from bridge_server.values.convex import convex_hull
-from bridge_server.values.mesh import Mesh
-from bridge_server.values.mesh_topology import compacted, tidied
-from bridge_server.values.solid import bounded_solid, wrapped
 from bridge_server.values.source import MeshSource
-
-SHAPES = {
-    "UCX": CollisionShape.CONVEX,
-    "UBX": CollisionShape.BOX,
-    "USP": CollisionShape.SPHERE,
-    "UCP": CollisionShape.CAPSULE,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeshFile:
-    """What was read."""
-
-    raw: RawSurface
-    mesh: Mesh
-    """Welded, without collision."""
-    rows: Int64[np.ndarray, "faces"]
-    """Which face of the file each face was."""
-    pieces: tuple[CollisionPiece, ...]
-    notices: tuple[Notice, ...]
 
 
 def check_mesh(source: MeshSource, limits: MakeChecklist, raycaster: Raycaster, run: Run) -> Checklist:
     """Each rule with its outcome. Raises ``InputError`` where the file cannot be read at all."""
-    found = _read(source, PartialRun(run, 0.0, 0.4))
+    found = read_mesh_file(source, PartialRun(run, 0.0, 0.4))
     run.checkpoint(0.4, "triangles")
     mesh = found.mesh
     surface = (
@@ -76,41 +43,13 @@ def check_mesh(source: MeshSource, limits: MakeChecklist, raycaster: Raycaster, 
     run.checkpoint(0.8, "collision")
     whole = (
         *file_rules.textures(found.raw.materials),
-        file_rules.material_slots(_material_count(found)),
+        file_rules.material_slots(found.material_count),
         file_rules.extent(mesh),
         file_rules.origin(mesh),
         file_rules.file_name(source.name),
         file_rules.file_size(len(source.data) + sum(len(data) for _, data in source.companions)),
     )
     return Checklist(checks=(*surface, *_uvs(layout, limits), *_collision(found, limits), *whole))
-
-
-def _material_count(found: MeshFile) -> int:
-    return 1 if found.raw.face_materials is None else np.unique(found.raw.face_materials[found.rows]).size
-
-
-def _read(source: MeshSource, run: Run) -> MeshFile:
-    raw = read_surface(source, run)
-    notices = list(raw.notices)
-    kept = usable_faces(source.name, raw, notices)
-    hull = raw.collision_faces()[kept]
-    if hull.all():
-        raise InputError("it holds collision pieces and nothing else.", subject=source.name, reason="MESH_NO_FACES")
-    mesh, rows = welded_surface(source.name, raw, raw.positions, kept[~hull], notices)
-    return MeshFile(raw=raw, mesh=mesh, rows=rows, pieces=_pieces(raw, kept[hull]), notices=tuple(notices))
-
-
-def _pieces(raw: RawSurface, rows: Int64[np.ndarray, "faces"]) -> tuple[CollisionPiece, ...]:
-    if raw.face_objects is None:
-        return ()
-    pieces = []
-    for number in np.unique(raw.face_objects[rows]).tolist():
-        faces = raw.faces[rows[raw.face_objects[rows] == number]].astype(np.int32)
-        mesh = tidied(compacted(raw.positions.astype(np.float32), faces))
-        pieces.append(
-            CollisionPiece(shape=SHAPES.get(raw.objects[number][:3].upper(), CollisionShape.CONVEX), mesh=mesh)
-        )
-    return tuple(pieces)
 
 
 def _uvs(layout: UvLayout | None, limits: MakeChecklist) -> tuple[Check, ...]:
@@ -132,7 +71,7 @@ def _collision(found: MeshFile, limits: MakeChecklist) -> tuple[Check, ...]:
     if not found.pieces:
         why = "the file has none; ./forge submit makes it"
         return (skipped("collision_present", "Collision", why),)
-    collision = _measured(found)
+    collision = measured_collision(found)
     return (
         collision_rules.collision_present(collision),
         collision_rules.collision_closed(collision),
@@ -142,20 +81,3 @@ def _collision(found: MeshFile, limits: MakeChecklist) -> tuple[Check, ...]:
         collision_rules.collision_excess(collision, limits.collision_excess_limit),
         collision_rules.collision_triangle_share(collision, len(found.mesh.faces), limits.collision_triangle_share),
     )
-
-
-def _measured(found: MeshFile) -> Collision:
-    """As the collision stage measures: what is not convex counts as its hull, as engines take it."""
-    fits: list[FittedShape] = []
-    for piece in found.pieces:
-        try:
-            fits.append(fit_convex(convex_hull(piece.mesh.positions_m)))
-        except ValueError:
-            continue  # a flat piece holds nothing
-    size = found.mesh.diagonal_m
-    held, excess = 0.0, float("nan")
-    if fits:
-        held = containment(fits, surface_samples(found.mesh, 0), TOLERANCE * size)
-        solid = found.mesh if bounded_solid(found.mesh) is not None else wrapped(found.mesh)
-        excess = excess_volume(fits, solid)
-    return Collision(pieces=found.pieces, containment=held, excess_volume=excess, method="file")

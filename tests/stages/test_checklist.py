@@ -333,6 +333,7 @@ def lit(uvs: np.ndarray, size_px: int = 150) -> UnwrappedMesh:
         (lit(BALL.uvs, 100), (PASS, PASS, WARN)),
         (lit(BALL.uvs, 75), (PASS, PASS, FAIL)),
         (lit(overlapping(1.0).uvs), (PASS, FAIL, FAIL)),
+        (lit(np.full_like(BALL.uvs, 0.5)), (PASS, FAIL, PASS)),
         (lit(BALL.uvs + np.float32([0.2, 0.0])), (FAIL, SKIPPED, SKIPPED)),
         (lit(np.full_like(BALL.uvs, np.nan)), (FAIL, SKIPPED, SKIPPED)),
     ],
