@@ -30,7 +30,10 @@ class Level:
 
     file: MeshFile
     mesh: Mesh
-    """Welded by place, and parted again where solids only touch, as the repair does before the forging's checklist."""
+    """Welded by place, and parted again where solids only touch, as the repair does before the forging's checklist.
+
+    Faces may have been cut for that.
+    """
     layout: UvLayout | None
 
 
@@ -42,9 +45,9 @@ def level_of(contents: PackageContents, manifest: Manifest, entry: LodEntry, run
     beside = tuple((name, other) for name, other in contents.files.items() if name != entry.path)
     file = read_mesh_file(MeshSource(name=entry.path, data=data, companions=beside), run)
     parted = split_non_manifold(file.mesh)
-    mesh = parted if len(parted.faces) == len(file.mesh.faces) else file.mesh  # else faces were cut, and rows are lost
+    uncut = parted if len(parted.faces) == len(file.mesh.faces) else file.mesh  # cut faces have no row in the file
     light_map_px = manifest.light_map.resolution_px if manifest.light_map is not None else 0
-    return Level(file=file, mesh=mesh, layout=uv_layout(file.raw, mesh, file.rows, light_map_px))
+    return Level(file=file, mesh=parted, layout=uv_layout(file.raw, uncut, file.rows, light_map_px))
 
 
 def levels_alike(levels: list[Level], manifest: Manifest) -> Check:
@@ -71,7 +74,7 @@ def _flaws(level: Level, base: Level) -> Iterator[str]:
     if cracks and not holes:
         yield f"has {counted(cracks, 'open edge')}"
     winding = mesh_rules.winding(level.mesh)
-    if winding.verdict is not Verdict.PASS and mesh_rules.winding(base.mesh).verdict is Verdict.PASS:
+    if winding.verdict is Verdict.FAIL and mesh_rules.winding(base.mesh).verdict is not Verdict.FAIL:
         yield f"is turned: {winding.figure}"
     flat = mesh_rules.degenerate_faces(level.mesh)
     if flat.verdict is Verdict.FAIL:
