@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,7 @@ from benchmarks import _machine
 from benchmarks.mesh_set import picture
 from benchmarks.meshes import MESHES, mesh_named
 from benchmarks.meshes.record import BenchMesh, Kind
+from bridge_server.backends.isolation import call_isolated
 from bridge_server.backends.mesh_filter.base import MESH_FILTERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.errors import ForgeError
@@ -30,7 +32,7 @@ from bridge_server.run import SilentRun
 from bridge_server.stages.clean import Clean
 from bridge_server.stages.repair import Repair
 from bridge_server.stages.repair_hidden import hidden_surfaces
-from bridge_server.stages.repair_native import isolated
+from bridge_server.stages.repair_native import Arrays, meshfix_shells
 from bridge_server.stages.repair_occupancy import outline_likeness, reached_from_outside
 from bridge_server.stages.repair_visibility import open_shares, strata
 from bridge_server.stages.repair_winding import CLEAR
@@ -42,8 +44,8 @@ from bridge_server.values.winding_number import winding_field
 FACES_LOOKED_AT = 4000
 POINTS_INSIDE = 60
 GRID = 64
-PEER_LIMIT = 100_000
-"""Faces of the largest mesh that the peers are given; they get the made ones, each with one known defect."""
+PEER_LIMIT_S = 120.0
+"""How long a peer may take. The peers get the made meshes, each with one known defect."""
 
 
 @dataclass(frozen=True)
@@ -122,24 +124,33 @@ def own(high: HighPoly) -> tuple[Mesh, list[str]]:
     return cleaned.mesh, [f"{notice.code}: {notice.message}" for notice in (*repaired.notices, *cleaned.notices)]
 
 
-def by_trimesh(mesh: Mesh) -> Mesh:
+def by_trimesh(positions: np.ndarray, faces: np.ndarray) -> Arrays:
     """Its merging, winding and hole filling."""
     import trimesh
 
-    found = trimesh.Trimesh(mesh.positions_m, mesh.faces, process=True)
+    found = trimesh.Trimesh(positions, faces, process=True)
     trimesh.repair.fix_normals(found, multibody=True)
     trimesh.repair.fill_holes(found)
-    return Mesh(positions_m=np.asarray(found.vertices, np.float32), faces=np.asarray(found.faces, np.int32))
+    return np.asarray(found.vertices, np.float32), np.asarray(found.faces, np.int32)
 
 
-def by_meshfix(mesh: Mesh) -> Mesh:
+def by_meshfix(positions: np.ndarray, faces: np.ndarray) -> Arrays:
     """MeshFix on each shell."""
-    return isolated("meshfix_shells", tidied(mesh), SilentRun(), "meshfix")
+    mesh = tidied(Mesh(positions_m=positions, faces=faces))
+    return meshfix_shells(np.array(mesh.positions_m), np.array(mesh.faces))
+
+
+def timed(peer: str, positions: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """What a peer makes, and the seconds that the cores worked for it once it was imported; runs in a child process."""
+    package, work = PEERS[peer]
+    import_module(package)
+    started = time.process_time()
+    return *work(positions, faces), time.process_time() - started
 
 
 PICTURED = ("double_hull_joined", "holes", "open_bottom", "non_manifold", "bottle")
 PICTURE_PX = 180
-PEERS: dict[str, tuple[str, Callable[[Mesh], Mesh]]] = {
+PEERS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], Arrays]]] = {
     "trimesh": ("trimesh", by_trimesh),
     "pymeshfix": ("pymeshfix", by_meshfix),
 }
@@ -173,7 +184,7 @@ def main() -> None:
     if arguments.draw:
         print(draw())
         return
-    peers = {} if arguments.no_peers else {name: run for name, (package, run) in PEERS.items() if find_spec(package)}
+    peers = [] if arguments.no_peers else [name for name, (package, _) in PEERS.items() if find_spec(package)]
     for name in arguments.names:
         mesh_named(name)
     own(MESHES[0].load())  # compiles kernels
@@ -217,7 +228,7 @@ def _known() -> list[dict[str, object]]:
     return json.loads(path.read_text(encoding="utf-8"))["meshes"] if path.is_file() else []
 
 
-def _row(mesh: BenchMesh, peers: dict[str, Callable[[Mesh], Mesh]]) -> dict[str, object]:
+def _row(mesh: BenchMesh, peers: list[str]) -> dict[str, object]:
     high = mesh.load()
     started, worked = time.perf_counter(), processor_s()
     found, notices = own(high)
@@ -233,10 +244,10 @@ def _row(mesh: BenchMesh, peers: dict[str, Callable[[Mesh], Mesh]]) -> dict[str,
         "after": asdict(after),
         "seconds": round(seconds, 2),
         "processor_s": round(cpu_s, 2),
-        "outline_likeness": round(outline_likeness(tidied(high.mesh), found), 4),
+        "outline_likeness": round(outline_likeness(tidied(high.mesh), found, SilentRun()), 4),
         "failed": failed,
         "notices": notices,
-        "peers": {name: beside(name, run, high.mesh) for name, run in peers.items() if mesh.kind is Kind.DEFECT},
+        "peers": {name: beside(name, high.mesh) for name in peers if mesh.kind is Kind.DEFECT},
     }
 
 
@@ -246,17 +257,18 @@ def processor_s() -> float:
     return float(sum(getattr(times, name, 0.0) for name in ("user", "system", "children_user", "children_system")))
 
 
-def beside(name: str, run: Callable[[Mesh], Mesh], mesh: Mesh) -> dict[str, object]:
-    """What a peer makes of a mesh."""
-    if len(mesh.faces) > PEER_LIMIT:
-        return {"left_out": f"more than {PEER_LIMIT:,} faces"}
-    started = processor_s()
+def beside(name: str, mesh: Mesh) -> dict[str, object]:
+    """What a peer makes of a mesh, in a child process that is ended when time is up."""
+    arrays = (np.array(mesh.positions_m), np.array(mesh.faces))
+    told: dict[str, object] = {"version": version(PEERS[name][0])}
     try:
-        found = run(mesh)
-        cpu_s = round(processor_s() - started, 2)
-        return {"version": version(PEERS[name][0]), "processor_s": cpu_s, **asdict(measure(tidied(found)))}
+        positions, faces, cpu_s = call_isolated(
+            "benchmarks.repair:timed", name, *arrays, run=SilentRun(), time_limit_s=PEER_LIMIT_S
+        )
+        found = tidied(Mesh(positions_m=positions, faces=faces))
+        return told | {"processor_s": round(cpu_s, 2)} | asdict(measure(found))
     except (ForgeError, ValueError, IndexError, RuntimeError) as error:
-        return {"error": f"{type(error).__name__}: {error}"[:200]}
+        return told | {"error": f"{type(error).__name__}: {error}"[:200]}
 
 
 def _line(name: str, before: Measured, after: Measured, seconds: float, failed: list[str]) -> str:

@@ -102,9 +102,11 @@ class _Work:
         run.checkpoint(0.05, "seams")
         table = edge_table(mesh.faces)
         if (table.counts == 1).any():
-            mesh = self.step(mesh, "stitching", self.sewn)
+            sew = functools.partial(self.sewn, run=PartialRun(run, 0.05, 0.08))
+            mesh = self.step(mesh, "stitching", sew, PartialRun(run, 0.08, 0.08))
             table = edge_table(mesh.faces)
-        finless = self.step(mesh, "dropping_fins", lambda m: self.without_fins(m, table), Effect.TRIMS)
+        drop = functools.partial(self.without_fins, table=table)
+        finless = self.step(mesh, "dropping_fins", drop, PartialRun(run, 0.09, 0.09), Effect.TRIMS)
         table = table if finless is mesh else edge_table(finless.faces)
         mesh = finless
         run.checkpoint(0.1, "winding")
@@ -127,8 +129,8 @@ class _Work:
     def warn(self, code: str, message: str, remedy: str = "") -> None:
         self.tell(code, message, remedy, Severity.WARNING)
 
-    def sewn(self, mesh: Mesh) -> Mesh:
-        found = stitched(mesh, self.stage.stitch_share * mesh.diagonal_m)
+    def sewn(self, mesh: Mesh, run: Run) -> Mesh:
+        found = stitched(mesh, self.stage.stitch_share * mesh.diagonal_m, run)
         if found.mesh is not mesh:
             message = f"Seams were sewn up: {found.joined:,} border points joined, {found.inserted:,} set into an edge."
             self.tell("seams_stitched", message)
@@ -175,7 +177,8 @@ class _Work:
         told = len(self.notices)
         for part in (1.0, 0.04):
             share = part * self.stage.max_hole_share
-            found = self.step(mesh, "hole_filling", functools.partial(self.closed, max_share=share, run=run))
+            close = functools.partial(self.closed, max_share=share, run=run)
+            found = self.step(mesh, "hole_filling", close, PartialRun(run, 1.0, 1.0))
             refused = [notice for notice in self.notices[told:] if notice.code == "repair_refused"]
             for again in refused[1:]:
                 self.notices.remove(again)
@@ -230,7 +233,7 @@ class _Work:
                 return left
             return fill_holes(left, self.stage.max_hole_edges, 2.0 * opening_m / max(left.diagonal_m, 1e-30), run).mesh
 
-        found = self.step(mesh, "removing_hidden", removed, Effect.UNCOVERS)
+        found = self.step(mesh, "removing_hidden", removed, PartialRun(run, 1.0, 1.0), Effect.UNCOVERS)
         if found is not mesh:
             self.tell("hidden_removed", message, "Set repair.remove_hidden to false to keep them.")
         return found
@@ -240,24 +243,30 @@ class _Work:
             message = "pymeshfix is not installed; the own repair alone was used."
             self.warn("repair_fallback", message, "pip install 'open3dforge[pymeshfix]' (AGPL-3).")
             return mesh
-        return self.step(mesh, "pymeshfix", lambda m: isolated("meshfix_shells", m, run, "pymeshfix"))
+        work: Callable[[Mesh], Mesh] = lambda m: isolated("meshfix_shells", m, run, "pymeshfix")  # noqa: E731
+        return self.step(mesh, "pymeshfix", work, PartialRun(run, 1.0, 1.0))
 
     def united(self, mesh: Mesh, run: Run) -> Mesh:
         if not is_watertight(mesh):
             self.warn("intersections_left", "Shells were not united, because the mesh is open.")
             return mesh
         work: Callable[[Mesh], Mesh] = lambda m: isolated("united_shells", m, run, "uniting")  # noqa: E731
-        return self.step(mesh, "uniting_shells", work, Effect.UNITES)
+        return self.step(mesh, "uniting_shells", work, PartialRun(run, 1.0, 1.0), Effect.UNITES)
 
-    def step(self, mesh: Mesh, name: str, work: Callable[[Mesh], Mesh], effect: Effect = Effect.KEEPS) -> Mesh:
-        """The result of a step, or the mesh as it was where the step failed or did what it must not."""
+    def step(
+        self, mesh: Mesh, name: str, work: Callable[[Mesh], Mesh], run: Run, effect: Effect = Effect.KEEPS
+    ) -> Mesh:
+        """The result of a step, or the mesh as it was where the step failed or did what it must not.
+
+        ``run`` is that of the comparison; the work has its own.
+        """
         told = len(self.notices)
         try:
             result = work(mesh)
         except StageFailed as error:
             objection: str | None = error.message
         else:
-            objection = next(self.guard.objections(mesh, result, effect), None)
+            objection = next(self.guard.objections(mesh, result, effect, run), None)
             if objection is None:
                 return result
         del self.notices[told:]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge_server.backends.raycaster.base import Raycaster
+from bridge_server.run import Run
 from bridge_server.stages.field_sampling import same_faces
 from bridge_server.stages.repair_native import shells_of
 from bridge_server.stages.repair_occupancy import outline_likeness
@@ -54,7 +55,7 @@ class Guard:
     raycaster: Raycaster
     field: SurfaceField
 
-    def objections(self, before: Mesh, after: Mesh, effect: Effect) -> Iterator[str]:
+    def objections(self, before: Mesh, after: Mesh, effect: Effect, run: Run) -> Iterator[str]:
         """What the step did that it must not, the cheap questions first; nothing where all is well."""
         if after is before:
             return
@@ -75,7 +76,7 @@ class Guard:
         ):
             if abs(change) > limit:
                 yield f"it changed {what.format(change)}"
-        lacking = 1.0 - outline_likeness(before, after)
+        lacking = 1.0 - outline_likeness(before, after, run)
         if lacking > self.limits.outline:
             yield f"it changed the outline by {lacking:.1%}."
         drift = color_drift(self.field, before, after, self.raycaster)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
+from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_topology import face_areas
 
@@ -70,7 +71,7 @@ def reached_from_outside(
 
 
 def outlines(
-    mesh: Mesh, middle_m: Float64[np.ndarray, "3"], pixel_m: float, width_px: int
+    mesh: Mesh, middle_m: Float64[np.ndarray, "3"], pixel_m: float, width_px: int, run: Run
 ) -> Bool[np.ndarray, "views width_width"]:
     """Silhouettes along seven directions, each ``width_px`` wide and high around ``middle_m``."""
     pictures = np.zeros((len(OUTLINE_AXES), width_px * width_px), bool)
@@ -79,6 +80,7 @@ def outlines(
     for points in surface_points(mesh, SPACING_PX * pixel_m):
         at = np.clip((points @ frame.astype(np.float32) + shift).astype(np.int32), 0, width_px - 1)
         for view, picture in enumerate(pictures):
+            run.checkpoint(0.0, "comparing outlines")
             picture[at[:, 2 * view] * width_px + at[:, 2 * view + 1]] = True
     return pictures
 
@@ -89,11 +91,14 @@ def _picture_axes(ahead: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "2 3"]
     return np.stack([right / np.linalg.norm(right), up / np.linalg.norm(up)])
 
 
-def outline_likeness(before: Mesh, after: Mesh, width_px: int = 128) -> float:
-    """Least intersection over union of the silhouettes along seven directions."""
+def outline_likeness(before: Mesh, after: Mesh, run: Run, width_px: int = 128) -> float:
+    """Least intersection over union of the silhouettes along seven directions.
+
+    How many points they take is not known before, so progress stands still and ``run`` serves to cancel.
+    """
     (low, high), (other_low, other_high) = before.bounds_m, after.bounds_m
     low = np.minimum(low, other_low).astype(np.float64)
     high = np.maximum(high, other_high).astype(np.float64)
     pixel_m = max(float(np.linalg.norm(high - low)), 1e-30) / (width_px - 4)
-    one, two = (outlines(mesh, (low + high) / 2.0, pixel_m, width_px) for mesh in (before, after))
+    one, two = (outlines(mesh, (low + high) / 2.0, pixel_m, width_px, run) for mesh in (before, after))
     return float(((one & two).sum(axis=1) / np.maximum((one | two).sum(axis=1), 1)).min())

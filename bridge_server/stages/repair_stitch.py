@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh, edge_face_counts
 from bridge_server.values.mesh_topology import (
     compacted,
@@ -21,6 +22,8 @@ LEAST_EDGE_SHARE = 0.25
 no triangle collapses."""
 PASSES = 4
 """A face with such vertices on all three sides takes three."""
+EDGES_AT_ONCE = 4096
+"""Edges between two checkpoints."""
 MOST_EDGES = 100_000
 """More border edges than this are no seam."""
 
@@ -36,13 +39,15 @@ class Stitched:
     """Border vertices that were made corners of the face across."""
 
 
-def stitched(mesh: Mesh, tolerance_m: float) -> Stitched:
+def stitched(mesh: Mesh, tolerance_m: float, run: Run) -> Stitched:
     """Close seams narrower than the tolerance. A step that would crowd an edge is left out."""
+    run.checkpoint(0.0, "seams")
     joined = _better(mesh, _welded_borders(mesh, tolerance_m))
     found = joined
     inserted = 0
-    for _ in range(PASSES):
-        step, count = _split_borders(found, tolerance_m)
+    for turn in range(PASSES):
+        part = PartialRun(run, (turn + 1) / (PASSES + 1), (turn + 2) / (PASSES + 1))
+        step, count = _split_borders(found, tolerance_m, part)
         after = _better(found, step)
         if after is found:
             break
@@ -93,19 +98,21 @@ def _welded_borders(mesh: Mesh, tolerance_m: float) -> Mesh:
     return compacted(mesh.positions_m, faces[without_doubles(faces)])
 
 
-def _split_borders(mesh: Mesh, tolerance_m: float) -> tuple[Mesh, int]:
+def _split_borders(mesh: Mesh, tolerance_m: float, run: Run) -> tuple[Mesh, int]:
     """Insert the border vertices that lie on one border edge of each face into it."""
     rows, ends = _borders(mesh)
     if not len(rows) or len(rows) > MOST_EDGES:
         return mesh, 0
     face = rows // 3
-    edge_of, vertex, along = _vertices_on(mesh, ends, np.unique(ends), tolerance_m)
+    edge_of, vertex, along = _vertices_on(mesh, ends, np.unique(ends), tolerance_m, run)
     hit = np.unique(edge_of)
     chosen = hit[np.unique(face[hit], return_index=True)[1]]
     if not len(chosen):
         return mesh, 0
     fans = []
-    for edge in chosen.tolist():
+    for row, edge in enumerate(chosen.tolist()):
+        if not row % EDGES_AT_ONCE:
+            run.checkpoint(0.5 + 0.5 * row / len(chosen), "seams")
         on = np.arange(*np.searchsorted(edge_of, [edge, edge + 1]))
         chain = [ends[edge, 0], *vertex[on[np.argsort(along[on])]].tolist(), ends[edge, 1]]
         apex = mesh.faces[face[edge], (rows[edge] % 3 + 2) % 3]
@@ -118,7 +125,7 @@ def _split_borders(mesh: Mesh, tolerance_m: float) -> tuple[Mesh, int]:
 
 
 def _vertices_on(
-    mesh: Mesh, ends: Int64[np.ndarray, "borders 2"], used: Int64[np.ndarray, "used"], tolerance_m: float
+    mesh: Mesh, ends: Int64[np.ndarray, "borders 2"], used: Int64[np.ndarray, "used"], tolerance_m: float, run: Run
 ) -> tuple[Int64[np.ndarray, "found"], Int64[np.ndarray, "found"], Float64[np.ndarray, "found"]]:
     """Edge (ascending), vertex and place along the edge of all border vertices that lie on an edge not their own."""
     from scipy.spatial import cKDTree
@@ -126,7 +133,12 @@ def _vertices_on(
     places = mesh.positions_m.astype(np.float64)
     start, way = places[ends[:, 0]], places[ends[:, 1]] - places[ends[:, 0]]
     length = np.linalg.norm(way, axis=1)
-    near = cKDTree(places[used]).query_ball_point(start + way / 2.0, length / 2.0 + tolerance_m)
+    tree, middle, reach = cKDTree(places[used]), start + way / 2.0, length / 2.0 + tolerance_m
+    near: list[list[int]] = []
+    for first in range(0, len(ends), EDGES_AT_ONCE):
+        run.checkpoint(0.5 * first / len(ends), "seams")
+        some = slice(first, first + EDGES_AT_ONCE)
+        near += tree.query_ball_point(middle[some], reach[some]).tolist()
     counts = np.array([len(row) for row in near])
     edge = np.repeat(np.arange(len(ends)), counts)
     vertex = used[np.concatenate([np.array(row, np.int64) for row in near])] if counts.sum() else edge

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from bridge_server.backends.raycaster.base import RAYCASTERS
+from bridge_server.errors import Cancelled
+from bridge_server.run import CallbackRun, SilentRun
 from bridge_server.stages.repair_guard import Effect, Guard, Limits
 from bridge_server.stages.repair_occupancy import outline_likeness
 from bridge_server.stages.repair_stitch import stitched
@@ -34,7 +36,30 @@ def test_loose_triangles_are_sewn_to_a_closed_surface():
 def test_a_gap_wider_than_the_tolerance_is_not_sewn():
     torus = shapes.torus(rows=40, columns=20)
     loose = soup(torus, 1e-3)
-    assert stitched(loose, 1e-6).mesh is loose
+    assert stitched(loose, 1e-6, SilentRun()).mesh is loose
+
+
+def test_sewing_and_comparing_outlines_can_be_cancelled():
+    """Also in the middle: the run is cancelled at its first checkpoint, halfway and at its last."""
+    loose = soup(shapes.torus(rows=80, columns=40), 1e-4)
+    ball, finer = shapes.sphere(0.5, 3), shapes.sphere(0.5, 5)
+    for work in (
+        lambda run: stitched(loose, 1e-7, run),
+        lambda run: outline_likeness(ball, finer, run),
+    ):
+        told: list[float] = []
+        work(CallbackRun(lambda fraction, _, told=told: told.append(fraction)))
+        assert len(told) > 4
+        assert told == sorted(told)
+        for last in (1, len(told) // 2, len(told)):
+            left = iter(range(1, last))
+
+            def asked(_fraction, _note, left=left):
+                if next(left, None) is None:
+                    raise Cancelled("enough")
+
+            with pytest.raises(Cancelled):
+                work(CallbackRun(asked))
 
 
 def test_shreds_are_advised_to_be_wrapped():
@@ -126,13 +151,13 @@ def guard(mesh, **limits):
 def test_the_guard_names_what_changed():
     ball = shapes.sphere(0.5, 3)
     larger = Mesh(positions_m=ball.positions_m * np.float32(1.2), faces=ball.faces)
-    assert not list(guard(ball).objections(ball, ball, Effect.KEEPS))
+    assert not list(guard(ball).objections(ball, ball, Effect.KEEPS, SilentRun()))
     for limit, word in (("volume", "volume"), ("area", "area"), ("bounds", "bounding"), ("outline", "outline")):
-        said = list(guard(ball, **{limit: 0.05}).objections(ball, larger, Effect.KEEPS))
+        said = list(guard(ball, **{limit: 0.05}).objections(ball, larger, Effect.KEEPS, SilentRun()))
         assert len(said) == 1
         assert word in said[0]
     half = without(ball, middles(ball)[:, 1] > 0)
-    assert any("opened" in said for said in guard(ball).objections(ball, half, Effect.KEEPS))
+    assert any("opened" in said for said in guard(ball).objections(ball, half, Effect.KEEPS, SilentRun()))
 
 
 def test_the_guard_sees_a_patch_of_the_wrong_colour():
@@ -152,11 +177,11 @@ def test_the_guard_sees_a_patch_of_the_wrong_colour():
     top = middles(inner)[:, 1] > 0.955
     capped = shapes.merged(outer, without(inner, ~top))
     limits = Limits(volume=1.0, area=1.0, bounds=1.0, outline=1.0, color=0.2)
-    said = list(Guard(limits, RAYCASTERS.load("embree"), field).objections(outer, capped, Effect.KEEPS))
+    said = list(Guard(limits, RAYCASTERS.load("embree"), field).objections(outer, capped, Effect.KEEPS, SilentRun()))
     assert any("colour" in words for words in said)
 
 
 def test_outlines_do_not_depend_on_the_triangles():
-    assert outline_likeness(shapes.sphere(0.5, 3), shapes.sphere(0.5, 5)) > 0.96
-    assert outline_likeness(shapes.torus(), shapes.sphere(0.7, 4)) < 0.9
+    assert outline_likeness(shapes.sphere(0.5, 3), shapes.sphere(0.5, 5), SilentRun()) > 0.96
+    assert outline_likeness(shapes.torus(), shapes.sphere(0.7, 4), SilentRun()) < 0.9
     assert face_components(shapes.torus().faces).max() == 0
