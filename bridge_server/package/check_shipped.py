@@ -17,7 +17,7 @@ from bridge_server.package.mesh_file import measured_collision
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.checklist import MakeChecklist
 from bridge_server.stages.checklist_file import material_slots
-from bridge_server.stages.checklist_verdicts import counted, judged
+from bridge_server.stages.checklist_verdicts import counted
 from bridge_server.stages.export_files import ExportTarget
 from bridge_server.values.checklist import Check, Verdict
 from bridge_server.values.collision import Collision
@@ -143,15 +143,11 @@ def _placement(manifest: Manifest) -> Placement | None:
 
 
 def _level_count(count: int, forged: Check) -> Check:
+    """The forging's verdict stands where the files have as many levels as it counted."""
     told = _number(forged.figure)
-    return judged(
-        "lod_count",
-        forged.title,
-        ok=told is None or count == told,
-        figure=counted(count, "level"),
-        limit=forged.limit or forged.figure,
-        remedy=AGAIN,
-    )
+    if told is None or count == told:
+        return forged
+    return replace(forged, verdict=Verdict.FAIL, figure=counted(count, "level"), limit=forged.figure, remedy=AGAIN)
 
 
 def _compared(now: Check | None, forged: Check | None) -> ShippedRule:
