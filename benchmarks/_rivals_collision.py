@@ -6,11 +6,11 @@ from bridge_server.backends.isolation import call_isolated
 from bridge_server.run import SilentRun
 from bridge_server.values.mesh import Mesh
 
-TIME_LIMIT_S = 180.0
+TIME_LIMIT_S = 300.0
 PIECES = 16
 
 
-def clouds_by(rival: str, mesh: Mesh, time_limit_s: float = TIME_LIMIT_S) -> list[np.ndarray]:
+def clouds_by(rival: str, mesh: Mesh, time_limit_s: float) -> list[np.ndarray]:
     """Vertices of each piece. Raises ``ForgeError`` where the library crashes or takes too long."""
     found: list[np.ndarray] = call_isolated(
         f"benchmarks._rivals_collision:{rival}",

@@ -3,7 +3,9 @@
 ``./forge bench collision [--meshes a,b] [--methods ours,coacd,vhacd]`` makes low polys of the mesh set (cleaned,
 repaired, 5 000 triangles) and collision of 16 pieces at most: by the stage with its defaults, by CoACD as it comes
 and by V-HACD 4 as it comes (``pip install vhacdx``), one after the other for each mesh. Results join those of earlier
-calls in ``benchmarks/results/collision.json``; ``collision.png`` shows mesh and pieces side by side.
+calls in ``benchmarks/results/collision.json``; ``--resume`` leaves out what stands there, unless it was ended by a
+shorter limit. ``collision.png`` shows mesh and pieces side by side. ``others`` is the share of all cores that was busy
+with something else: where it is not near 0, only ``cpu_seconds`` count.
 
 Containment is the share of surface samples in a piece or at most 1 % of the diagonal outside (``strict``: 0.1 %);
 excess is the volume in the pieces and not in the mesh, over that of the mesh, as ``values/collision.py`` says.
@@ -12,7 +14,6 @@ excess is the volume in the pieces and not in the mesh, over that of the mesh, a
 import argparse
 import json
 import tempfile
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import _machine
-from benchmarks._rivals_collision import PIECES, clouds_by
+from benchmarks._collision_clock import clocked
+from benchmarks._rivals_collision import PIECES, TIME_LIMIT_S, clouds_by
 from benchmarks.mesh_set import AS_IT_IS
 from benchmarks.meshes import MESHES, BenchMesh, mesh_named
 from bridge_server.backends.decomposer.base import DECOMPOSERS
@@ -60,6 +62,9 @@ class Figures:
     mesh: str
     method: str
     seconds: float
+    cpu_seconds: float
+    others: float
+    limit_s: float
     pieces: int = 0
     simple: int = 0
     triangles: int = 0
@@ -80,10 +85,10 @@ def low_poly(mesh: BenchMesh) -> LowPoly:
     return Decimate(triangle_count=TRIANGLES, quality=Quality.PREVIEW)(run, mesh_filter, raycaster, high_poly=high)
 
 
-def pieces_by(method: str, low: LowPoly) -> list[FittedShape]:
+def pieces_by(method: str, low: LowPoly, limit_s: float) -> list[FittedShape]:
     """By our stage, or by a rival; raises ``ForgeError`` where that fails."""
     if method != "ours":
-        return [fit_convex(convex_hull(cloud)) for cloud in clouds_by(method, low.mesh)]
+        return [fit_convex(convex_hull(cloud)) for cloud in clouds_by(method, low.mesh, limit_s)]
     decomposer = DECOMPOSERS.load(DECOMPOSERS.choose("auto"))
     made: Collision = MakeCollision(max_pieces=PIECES, time_limit_s=LONGEST_S)(SilentRun(), decomposer, low_poly=low)
     fits = {CollisionShape.SPHERE: fit_sphere, CollisionShape.CAPSULE: fit_capsule}
@@ -95,22 +100,22 @@ def pieces_by(method: str, low: LowPoly) -> list[FittedShape]:
     ]
 
 
-def measured(mesh: BenchMesh, low: LowPoly, method: str) -> tuple[Figures, list[FittedShape]]:
+def measured(mesh: BenchMesh, low: LowPoly, method: str, limit_s: float) -> tuple[Figures, list[FittedShape]]:
     """Time of the whole call, figures of what came out."""
-    started = time.perf_counter()
-    try:
-        pieces = pieces_by(method, low)
-    except ForgeError as error:
-        seconds = round(time.perf_counter() - started, 2)
-        return Figures(mesh=mesh.name, method=method, seconds=seconds, error=error.message), []
-    seconds = round(time.perf_counter() - started, 2)
+    pieces, failed = list[FittedShape](), ""
+    with clocked() as cost:
+        try:
+            pieces = pieces_by(method, low, limit_s)
+        except ForgeError as error:
+            failed = error.message
+    figures = Figures(mesh=mesh.name, method=method, limit_s=limit_s, error=failed, **asdict(cost))
+    if failed:
+        return figures, []
     whole = bounded_solid(low.mesh)
     samples = surface_samples(low.mesh, 7, 20_000)
     size = low.mesh.diagonal_m
-    figures = Figures(
-        mesh=mesh.name,
-        method=method,
-        seconds=seconds,
+    figures = replace(
+        figures,
         pieces=len(pieces),
         simple=sum(piece.shape is not CollisionShape.CONVEX for piece in pieces),
         triangles=sum(len(piece.mesh.faces) for piece in pieces),
@@ -157,7 +162,7 @@ def averages(rows: list[dict[str, object]]) -> dict[str, dict[str, float]]:
     result = {}
     for method in (m for m in METHODS if answered[m]):
         mine = [row for row in rows if row["method"] == method and row["mesh"] in shared]
-        keys = ("excess", "containment", "strict", "pieces", "triangles", "seconds")
+        keys = ("excess", "containment", "strict", "pieces", "triangles", "seconds", "cpu_seconds")
         result[method] = {key: round(float(np.mean([float(str(row[key])) for row in mine])), 4) for key in keys}
         result[method] |= {"meshes": len(mine), "failed": sum(bool(r["error"]) for r in rows if r["method"] == method)}
     return result
@@ -168,22 +173,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--meshes", default=",".join(mesh.name for mesh in MESHES))
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--limit", type=float, default=TIME_LIMIT_S, help="seconds that a rival may take")
+    parser.add_argument("--resume", action="store_true", help="leave out what is known")
     arguments = parser.parse_args()
-    order: list[dict[str, object]] = []
+    order = joined([])
     for name in arguments.meshes.split(","):
         mesh, found = mesh_named(name), []
+        done = {row["method"] for row in order if row["mesh"] == name and _final(row, arguments.limit)}
+        methods = [m for m in arguments.methods.split(",") if not (arguments.resume and m in done)]
+        if not methods:
+            continue
         low = low_poly(mesh)
-        for method in arguments.methods.split(","):
-            figures, pieces = measured(mesh, low, method)
+        for method in methods:
+            figures, pieces = measured(mesh, low, method, LONGEST_S if method == "ours" else arguments.limit)
             found.append(figures)
             print(line(figures), flush=True)
             if method == "ours":
                 SHEETS.mkdir(exist_ok=True)
                 Image.fromarray(cells(low, pieces)).save(SHEETS / f"{name}.png")
-        order = joined(found)
-        _machine.write("collision", {"pieces": PIECES, "averages": averages(order), "meshes": order})
+            order = joined(found)
+            _machine.write("collision", {"pieces": PIECES, "averages": averages(order), "meshes": order})
     print(json.dumps(averages(order), indent=2))
     sheet()
+
+
+def _final(row: dict[str, object], limit_s: float) -> bool:
+    """Whether the row would come out again: answered, or ended by no shorter limit."""
+    return not row["error"] or float(str(row["limit_s"])) >= limit_s
 
 
 def joined(found: list[Figures]) -> list[dict[str, object]]:
@@ -195,11 +211,12 @@ def joined(found: list[Figures]) -> list[dict[str, object]]:
 
 def line(found: Figures) -> str:
     """A row of the table."""
+    start = f"{found.mesh:20s} {found.method:6s} {found.seconds:6.1f} s {found.cpu_seconds:6.1f} cpu"
     if found.error:
-        return f"{found.mesh:20s} {found.method:6s} {found.seconds:6.1f} s  failed: {found.error[:80]}"
+        return f"{start}  failed: {found.error[:80]}"
     return (
-        f"{found.mesh:20s} {found.method:6s} {found.seconds:6.1f} s {found.pieces:3d} pieces ({found.simple} simple) "
-        f"{found.triangles:5d} triangles, holds {found.containment:7.2%} ({found.strict:7.2%} strictly), "
+        f"{start} {found.pieces:3d} pieces ({found.simple} simple) {found.triangles:5d} triangles, "
+        f"holds {found.containment:7.2%} ({found.strict:7.2%} strictly), "
         f"excess {found.excess:7.1%}{' open' if found.open else ''}"
     )
 
