@@ -4,7 +4,8 @@
 and at 2,000 triangles, and writes ``benchmarks/results/decimation.json``. All methods get the same surface: what the
 stages ``repair`` and ``clean`` make of the mesh, as in a job. ``--quick`` takes six meshes, ``--only NAME,NAME`` some.
 ``--meshoptimizer PATH`` names the folder of the npm package of that name (1.3.0), for which Node must be installed;
-without it that peer is left out.
+without it that peer is left out. ``--resume FILE`` keeps the rows of each finished mesh, so that a run can be cut short
+and go on later, with the same code and the same peers.
 """
 
 import argparse
@@ -145,21 +146,31 @@ def value_of(row: dict[str, object], figure: str) -> float:
     return 1.0 - float(str(row["silhouette_iou"])) if figure == "silhouette_miss" else float(str(row[figure]))
 
 
+def finished(path: Path | None) -> list[dict[str, object]]:
+    """Rows that an earlier run has left; none without such a file."""
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path and path.exists() else []
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--meshoptimizer", type=Path)
+    parser.add_argument("--resume", type=Path, help="file of finished rows; meshes in it are not run again")
     options = parser.parse_args()
     names = QUICK if options.quick else tuple(filter(None, options.only.split(",")))
     chosen = [mesh for mesh in MESHES if not names or mesh.name in names]
     contestants = methods(options.meshoptimizer)
     for decimate in contestants.values():
         decimate(prepared(chosen[0]), 500)  # compiled and loaded before anything is timed
-    rows = []
+    rows = finished(options.resume)
     for mesh in chosen:
-        rows += measured(mesh.name, prepared(mesh), contestants)
+        if all(row["mesh"] != mesh.name for row in rows):
+            rows += measured(mesh.name, prepared(mesh), contestants)
+            if options.resume:
+                options.resume.write_text(json.dumps(rows), encoding="utf-8")
+    rows = [row for row in rows if row["mesh"] in {mesh.name for mesh in chosen}]
     found = verdict(rows)
     print(json.dumps(found, indent=2))
     if not names:

@@ -1,7 +1,10 @@
 """The compiled loops of decimation beside the same loops in plain Python, and what they must never do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.collapsing import collapsed, working_arrays
@@ -9,7 +12,7 @@ from bridge_server.backends.mesh_filter.fitting import begun, fitted
 from bridge_server.backends.mesh_filter.sampling import Gap, Walkable
 from bridge_server.run import SilentRun
 from bridge_server.values.mesh import Mesh, is_watertight
-from bridge_server.values.mesh_topology import face_components
+from bridge_server.values.mesh_topology import compacted, edge_table, face_components
 from tests import shapes
 
 BALL = shapes.sphere(0.5, 2)
@@ -111,3 +114,79 @@ def test_small_pieces_go_when_the_count_cannot_hold_them():
     assert len(np.unique(face_components(light.faces))) < 15
     assert (light.owners < 0).any()
     assert len(fitted(mesh, light, SilentRun()).faces) == len(light.faces)
+
+
+def curled_sheet(steps):
+    """A wavy sheet whose four sides are curved; its border is a formula of u or v at 0 and 1."""
+    u, v = (part.reshape(-1) for part in np.meshgrid(*[np.linspace(0, 1, steps)] * 2, indexing="ij"))
+    places = curled(u, v)
+    a = (np.arange(steps - 1)[:, None] * steps + np.arange(steps - 1)).reshape(-1)
+    faces = np.concatenate([np.stack([a, a + steps, a + 1], 1), np.stack([a + 1, a + steps, a + steps + 1], 1)])
+    return Mesh(positions_m=places.astype(np.float32), faces=faces.astype(np.int32))
+
+
+def curled(u, v):
+    x = u + 0.06 * np.sin(2 * np.pi * v)
+    y = v + 0.06 * np.sin(2 * np.pi * u)
+    return np.stack([x, y, 0.08 * np.cos(7 * u) * np.sin(6 * v)], axis=1)
+
+
+def border_distances(mesh):
+    """Of places on the border of a mesh to the formula of the sheet's border, and of that border to the mesh's."""
+    t, zero = np.linspace(0, 1, 2001), np.zeros(2001)
+    truth = np.concatenate([curled(t, zero), curled(t, zero + 1), curled(zero, t), curled(zero + 1, t)])
+    table = edge_table(mesh.faces)
+    ends = mesh.positions_m.astype(np.float64)[table.edges[table.counts == 1]]
+    shares = np.linspace(0, 1, 33)[None, :, None]
+    along = (ends[:, :1] * (1 - shares) + ends[:, 1:] * shares).reshape(-1, 3)
+    return cKDTree(truth).query(along)[0], cKDTree(along).query(truth)[0]
+
+
+def test_a_border_that_was_pushed_aside_comes_back_to_its_formula():
+    """All but corners are pushed by up to a hundredth; the fit finds the curve again within a thousandth."""
+    sheet = curled_sheet(80)
+    light = collapsed(sheet, 400, SilentRun())
+    table = edge_table(light.faces)
+    border = np.unique(table.edges[table.counts == 1])
+    border = border[begun(sheet, light).held[border] == 0]
+    assert len(border) > 20
+    places = light.places.copy()
+    places[border] += np.random.default_rng(5).uniform(-0.01, 0.01, (len(border), 3))
+    pushed = replace(light, places=places)
+    before = np.concatenate(border_distances(pushed.mesh()))
+    after = np.concatenate(border_distances(fitted(sheet, pushed, SilentRun())))
+    assert after.mean() < 0.3 * before.mean()
+    assert after.mean() < 1e-3
+
+
+def test_corners_of_a_border_stay():
+    corners = curled(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.0, 1.0, 0.0, 1.0]))
+    sheet = curled_sheet(60)
+    made = fitted(sheet, collapsed(sheet, 300, SilentRun()), SilentRun())
+    assert cKDTree(made.positions_m).query(corners)[0].max() < 2e-3
+
+
+def test_borders_that_lie_on_each_other_stay_together():
+    """Two sheets parted along a line: no vertex there moves in the fit."""
+    sheet = curled_sheet(50)
+    left = (sheet.positions_m[sheet.faces][:, :, 0].mean(axis=1)) < 0.5
+    parts = [sheet.faces[left], sheet.faces[~left] + len(sheet.positions_m)]
+    parted = compacted(np.concatenate([sheet.positions_m, sheet.positions_m]), np.concatenate(parts))
+    light = collapsed(parted, 500, SilentRun())
+    fit = begun(parted, light)
+    doubled = np.unique(parted.positions_m, axis=0, return_inverse=True, return_counts=True)[1:]
+    on_seam = doubled[1][doubled[0].reshape(-1)] > 1
+    assert on_seam.any()
+    assert fit.held[light.owners[on_seam]].all()
+
+
+def test_a_box_that_is_beyond_holds_no_nearer_place():
+    kernels, random = compiled_loops("walking"), np.random.default_rng(3)
+    places, faces = random.random((90, 3)), np.arange(90, dtype=np.int32).reshape(30, 3)
+    passed = 0
+    for point in random.random((40, 3)):
+        for face in range(30):
+            square = kernels.nearest_on_face(*places[faces[face]], *point)[0]
+            assert not kernels.is_beyond(places, faces, face, *point, square * 1.0001)
+            passed += kernels.is_beyond(places, faces, face, *point, square * 0.5)
+    assert passed > 200

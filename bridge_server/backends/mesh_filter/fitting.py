@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64, UInt8
 
 from bridge_server.backends.compiled import compiled_loops
+from bridge_server.backends.mesh_filter.borders import Borders, border_pulls, borders_of
 from bridge_server.backends.mesh_filter.collapsing import Light
 from bridge_server.backends.mesh_filter.sampling import Gap, Walkable, back_places, dense_samples
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
-from bridge_server.values.mesh_topology import edge_table
 
 LEAST_ROUNDS, MOST_ROUNDS, ROUND_FACES = 3, 12, 40_000
 """So many rounds are made as ``ROUND_FACES`` holds the faces: light meshes are cheap and win more."""
@@ -48,7 +48,8 @@ class Fit:
     dense: Walkable
     light: Walkable
     held: UInt8[np.ndarray, "vertices"]
-    """1 for vertices on borders, which stay."""
+    """1 for vertices that stay: corners of borders, and borders that are not fitted."""
+    borders: Borders | None
     opposite: Int32[np.ndarray, "faces 3"]
     onto_light: Gap
     onto_dense: Gap
@@ -72,7 +73,7 @@ class Fit:
 
 
 def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
-    """The light mesh, fitted; it keeps its counts and its borders."""
+    """The light mesh, fitted; it keeps its counts, and the corners of its borders."""
     run.checkpoint(0.0, "fitting")
     return improved(begun(source, light), light, run)
 
@@ -122,12 +123,11 @@ def begun(source: Mesh, light: Light) -> Fit:
     at_vertex = dense.first_face[one_owned]
     faces, shares, back_weights = back_places(slim)
     onto_dense = Gap.of(slim.at(faces, shares), at_vertex[slim.faces[faces, np.argmax(shares, axis=1)]], back_weights)
-    held = np.zeros(len(slim.places), np.uint8)
-    table = edge_table(slim.faces)
-    held[table.edges[table.counts != 2].reshape(-1)] = 1
+    borders, held = borders_of(dense, slim, light)
     opposite = np.zeros(slim.faces.shape, np.int32)
     compiled_loops("turning").opposite_faces(slim.surface, opposite)
-    fit = Fit(dense, slim, held, opposite, onto_light, onto_dense, of_face, np.ones(len(points) + len(faces)))
+    boost = np.ones(len(points) + len(faces))
+    fit = Fit(dense, slim, held, borders, opposite, onto_light, onto_dense, of_face, boost)
     start_again(fit, faces)
     return fit
 
@@ -174,6 +174,9 @@ def move_vertices(fit: Fit) -> None:
     near = fit.dense.at(fit.onto_dense.found.faces, fit.onto_dense.found.shares)
     moving.point_pulls(surface, fit.onto_light.points, normals, pulls, 0, True)
     moving.point_pulls(surface, near, normals, pulls, split, False)
+    if fit.borders is not None:
+        added = border_pulls(fit.borders, fit.light, fit.opposite)
+        pulls = moving.Pulls(*(np.concatenate(pair) for pair in zip(pulls, added, strict=True)))
     damping = DAMPING * moving.vertex_weights(surface, pulls, False) + 1e-12
     before = fit.light.places.copy()
     fit.light.places[...] += moving.fitted_moves(surface, pulls, fit.held, damping, SOLVER_ROUNDS)

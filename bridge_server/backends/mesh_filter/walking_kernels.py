@@ -54,6 +54,28 @@ def list_around(faces, starts, around):
 
 
 @njit(cache=True, nogil=True)
+def is_beyond(places, faces, face, x, y, z, least):
+    """Whether the box of a face is as far as the root of ``least``: so is the face, at a fraction of the work.
+
+    Single numbers are read, since a view of a row costs more than the comparison.
+    """
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    p, q, r = places[a, 0], places[b, 0], places[c, 0]
+    gap = max(min(p, q, r) - x, x - max(p, q, r), 0.0)
+    square = gap * gap
+    if square >= least:
+        return True
+    p, q, r = places[a, 1], places[b, 1], places[c, 1]
+    gap = max(min(p, q, r) - y, y - max(p, q, r), 0.0)
+    square += gap * gap
+    if square >= least:
+        return True
+    p, q, r = places[a, 2], places[b, 2], places[c, 2]
+    gap = max(min(p, q, r) - z, z - max(p, q, r), 0.0)
+    return square + gap * gap >= least
+
+
+@njit(cache=True, nogil=True)
 def nearest_on_face(a, b, c, x, y, z):
     """Squared distance from a point to a triangle and the weights of its corners (Ericson 2005, 5.1.5)."""
     abx, aby, abz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
@@ -106,6 +128,8 @@ def locate(surface, found, start, end):
                     other = surface.around[at]
                     if other in (here, face):
                         continue
+                    if is_beyond(places, faces, other, x, y, z, least):
+                        continue
                     d, w0, w1, w2 = nearest_on_face(
                         places[faces[other, 0]], places[faces[other, 1]], places[faces[other, 2]], x, y, z
                     )
@@ -138,11 +162,15 @@ def search_all(surface, found, rows, start, end):
     for at in range(start, end):
         i = rows[at]
         x, y, z = found.points[i]
+        least = found.squares[i]
         for face in range(len(faces)):
+            if is_beyond(places, faces, face, x, y, z, least):
+                continue
             d, s0, s1, s2 = nearest_on_face(
                 places[faces[face, 0]], places[faces[face, 1]], places[faces[face, 2]], x, y, z
             )
-            if d < found.squares[i]:
+            if d < least:
+                least = d
                 found.squares[i] = d
                 found.faces[i] = face
                 found.shares[i, 0], found.shares[i, 1], found.shares[i, 2] = s0, s1, s2
