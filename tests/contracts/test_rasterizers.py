@@ -1,12 +1,14 @@
 """Every UV rasteriser that can run here covers what a point-in-triangle test covers, and bakes the same maps."""
 
+import io
 import sys
 from types import ModuleType
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from bridge_server.backends.rasterizer import nvdiffrast
+from bridge_server.backends.rasterizer import base, nvdiffrast, texels
 from bridge_server.backends.rasterizer.base import RASTERIZERS, CenterRasterizer, UvRasterizer
 from bridge_server.backends.rasterizer.numpy import NumpyRasterizer
 from bridge_server.backends.texels.base import TEXELS, Atlas, Cells
@@ -21,9 +23,8 @@ from tests.shapes import sphere, torus
 from tests.stages.bake_cases import painted, raycaster
 
 SIZE_PX = 64
-EDGE_SHARE = 0.03
-"""Of the covered texels; rasterisers snap to grids of their own, so centres on an edge may fall either way. Packers put
-straight borders just there, and in so small a map borders are much of it."""
+EDGE_SHARE = 0.01
+"""Of the covered texels; rasterisers snap to grids of their own, so centres on an edge may fall either way."""
 
 
 def inside(uvs: np.ndarray, faces: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,8 +68,8 @@ def test_cells_are_those_of_the_rule(
 ) -> None:
     if not TEXELS.availability(kernels).available:
         pytest.skip(f"{kernels}: {TEXELS.availability(kernels)}")
-    module = sys.modules[type(rasterizer).__module__]
-    monkeypatch.setattr(module, "texel_kernels", lambda: TEXELS.load(kernels))
+    for module in (base, texels):
+        monkeypatch.setattr(module, "texel_kernels", lambda: TEXELS.load(kernels))
     for mesh in (sphere(0.5, 1), torus(rows=8, columns=6)):
         low = laid_out(mesh, layout)
         atlas = Atlas(uvs=low.uvs, faces=low.faces, resolution_px=SIZE_PX, supersample=supersample)
@@ -120,6 +121,8 @@ def test_a_set_of_maps_is_the_same(rasterizer: UvRasterizer) -> None:
         for each in (rasterizer, RASTERIZERS.load("texels"))
     ]
     assert sets[0].coverage == pytest.approx(sets[1].coverage, rel=EDGE_SHARE)
+    pixels = [np.asarray(Image.open(io.BytesIO(each.maps[0].png))).astype(np.int16) for each in sets]
+    assert (np.abs(pixels[0] - pixels[1]).max(axis=2) > 1).mean() <= EDGE_SHARE
 
 
 def test_covering_can_be_stopped(rasterizer: UvRasterizer) -> None:
@@ -181,8 +184,24 @@ def replace_library(monkeypatch: pytest.MonkeyPatch) -> None:
     package.torch = library  # type: ignore[attr-defined]
     for name, module in (("torch", torch), ("nvdiffrast", package), ("nvdiffrast.torch", library)):
         monkeypatch.setitem(sys.modules, name, module)
-    # strips of 21 rows at 64 texels, so that the last one is lower than the others
+    # strips of 16 rows at 64 texels and of 8 at 128
     monkeypatch.setattr(nvdiffrast, "TEXELS_A_STRIP", 21 * SIZE_PX)
+
+
+@pytest.mark.parametrize(("size_px", "height"), [(64, 64), (1000, 1024), (4096, 4096), (5000, 2048), (16384, 1024)])
+def test_strips_scale_without_rounding_and_hold_no_more_than_is_allowed(size_px: int, height: int) -> None:
+    assert nvdiffrast.strip_height(size_px) == height
+    assert height * size_px <= nvdiffrast.TEXELS_A_STRIP
+
+
+def test_a_last_strip_that_reaches_past_the_map_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 rows in strips of 16: of the third only half belongs to the map."""
+    replace_library(monkeypatch)
+    monkeypatch.setattr(nvdiffrast, "TEXELS_A_STRIP", 16 * 40)
+    whole = np.float32([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])
+    covered = nvdiffrast.NvdiffrastRasterizer().cover(whole, np.int32([[0, 1, 2]]), 40, lambda share: None)
+    np.testing.assert_array_equal(covered.index, np.arange(40 * 40))
+    assert not covered.faces.any()
 
 
 def test_numbers_of_triangles_beyond_what_a_float_counts() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from bridge_server.backends.table import BackendKind
-from bridge_server.backends.texels.base import Atlas, Cells, Watch
+from bridge_server.backends.texels.base import Atlas, Cells, Watch, texel_kernels
 from bridge_server.values.texel_grid import Covered
 
 
@@ -35,6 +35,12 @@ class CenterRasterizer(Protocol):
 
         Coordinates have their origin top left. Where charts overlap, one of their triangles has the texel.
         """
+
+
+def cells_by_centers(rasterizer: CenterRasterizer, atlas: Atlas, watch: Watch) -> Cells:
+    """As ``UvRasterizer.cells``, from a rasteriser of centres and the kernels for the rest."""
+    centers = rasterizer.cover(atlas.uvs, atlas.faces, atlas.across, lambda share: watch(0.5 * share))
+    return texel_kernels().cells(atlas, lambda share: watch(0.5 + 0.5 * share), centers)
 
 
 RASTERIZERS: BackendKind[UvRasterizer] = BackendKind(

@@ -6,8 +6,9 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from bridge_server.backends.rasterizer.base import cells_by_centers
 from bridge_server.backends.table import Availability
-from bridge_server.backends.texels.base import Atlas, Cells, Watch, texel_kernels
+from bridge_server.backends.texels.base import Atlas, Cells, Watch
 from bridge_server.values.texel_grid import Covered, cover_centers, gathered
 
 
@@ -27,8 +28,7 @@ class NumpyRasterizer:
 
     def cells(self, atlas: Atlas, watch: Watch) -> Cells:
         """See ``UvRasterizer``."""
-        centers = self.cover(atlas.uvs, atlas.faces, atlas.across, lambda share: watch(0.7 * share))
-        return texel_kernels().cells(atlas, lambda share: watch(0.7 + 0.3 * share), centers)
+        return cells_by_centers(self, atlas, watch)
 
     def cover(
         self, uvs: Float32[np.ndarray, "vertices 2"], faces: Int32[np.ndarray, "faces 3"], size_px: int, watch: Watch

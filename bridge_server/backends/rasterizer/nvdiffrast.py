@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from bridge_server.backends.rasterizer.base import cells_by_centers
 from bridge_server.backends.table import Availability
-from bridge_server.backends.texels.base import Atlas, Cells, Watch, texel_kernels
+from bridge_server.backends.texels.base import Atlas, Cells, Watch
 from bridge_server.values.texel_grid import Covered, gathered
 
 LEAST_VERSION = (0, 3, 3)
@@ -25,7 +26,7 @@ PACKED_FROM = 0x4A800000
 """Numbers of triangles up to the first are stored as floats; greater ones as the float whose bits are the second plus
 the number."""
 TEXELS_A_STRIP = 1 << 24
-"""Rasterised at once: 256 MB of the device's memory, and as much here."""
+"""Rasterised at once, at most: 256 MB of the device's memory, and as much here."""
 LICENCE = "non-commercial use only (NVIDIA Source Code License)"
 REMEDY = (
     "It is optional. With PyTorch for CUDA and nvcc: pip install --no-build-isolation "
@@ -64,8 +65,7 @@ class NvdiffrastRasterizer:
 
     def cells(self, atlas: Atlas, watch: Watch) -> Cells:
         """See ``UvRasterizer``."""
-        centers = self.cover(atlas.uvs, atlas.faces, atlas.across, lambda share: watch(0.5 * share))
-        return texel_kernels().cells(atlas, lambda share: watch(0.5 + 0.5 * share), centers)
+        return cells_by_centers(self, atlas, watch)
 
     def cover(
         self, uvs: Float32[np.ndarray, "vertices 2"], faces: Int32[np.ndarray, "faces 3"], size_px: int, watch: Watch
@@ -83,17 +83,24 @@ class NvdiffrastRasterizer:
         places = np.zeros((1, len(uvs), 4), np.float32)
         places[0, :, 0] = uvs[:, 0] * 2.0 - 1.0
         places[0, :, 3] = 1.0
-        height = max(TEXELS_A_STRIP // size_px, 1)
+        height = strip_height(size_px)
         strips: list[Covered] = []
         for first in range(0, size_px, height):
             watch(first / size_px)
-            rows = min(height, size_px - first)
-            # in double precision, so that strips far down are cut as exactly as the first
-            places[0, :, 1] = (uvs[:, 1].astype(np.float64) * size_px - first) * (2.0 / rows) - 1.0
-            positions = torch.from_numpy(places.copy()).to("cuda:0")
-            image, _ = rasterizing.rasterize(context, positions, triangles, [rows, size_px], grad_db=False)
-            strips.append(covered_texels(image[0].cpu().numpy(), first * size_px))
+            places[0, :, 1] = (uvs[:, 1].astype(np.float64) * size_px - first) * (2.0 / height) - 1.0
+            positions = torch.from_numpy(places).to("cuda:0")
+            image, _ = rasterizing.rasterize(context, positions, triangles, [height, size_px], grad_db=False)
+            strips.append(covered_texels(image[0].cpu().numpy()[: size_px - first], first * size_px))
         return gathered(strips)
+
+
+def strip_height(size_px: int) -> int:
+    """Rows of each strip, the last one too, which may reach past the map.
+
+    A power of two scales coordinates without rounding, so a border on texel centres stays there in every strip.
+    """
+    most = max(TEXELS_A_STRIP // size_px, 1)
+    return 1 << min(most.bit_length() - 1, (size_px - 1).bit_length())
 
 
 def covered_texels(image: Float32[np.ndarray, "rows columns 4"], begins: int) -> Covered:
