@@ -4,7 +4,6 @@ import enum
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +14,9 @@ from bridge_server.cli.exit_codes import ExitCode
 from bridge_server.stages.bake_choices import DEFAULT_MAPS, Bits, Green, RayDirection
 
 if TYPE_CHECKING:
+    from bridge_server.cli.bake_files import BakeOrder
     from bridge_server.package.map_set import MapSet
     from bridge_server.run import Run
-    from bridge_server.stages.bake_maps import BakeMaps
     from bridge_server.stages.bake_set import Means, Steps
     from bridge_server.values.source import MeshSource
 
@@ -65,6 +64,7 @@ def bake(
     as_json: options.AsJson = False,
 ) -> None:
     """Bake maps for a low poly from a high poly. Both lie in the same place; their numbers are metres."""
+    from bridge_server.cli.bake_files import BakeOrder
     from bridge_server.stages.bake_maps import BakeMaps, parse_maps
     from bridge_server.stages.map_part_id import PartKind
     from bridge_server.values.naming import check_asset_name, suggest_asset_name
@@ -85,39 +85,27 @@ def bake(
     )
     asset = check_asset_name(name) if name else suggest_asset_name(low.name)
     choices = {"raycaster": raycaster, "rasterizer": rasterizer}
+    asked = BakeOrder(high=high, low=low, asset=asset, wish=wish, unwrap=unwrap, backends=choices)
     if server:
-        from bridge_server.cli.bake_remote import RemoteBake, bake_there
+        from bridge_server.cli.bake_remote import bake_there
 
-        asked = RemoteBake(high=high, low=low, asset=asset, wish=wish, unwrap=unwrap, backends=choices)
         document = bake_there(asked, out, server, token, authority, as_json=as_json)
     else:
-        document = _bake_here(HereBake((high, low), asset, wish, unwrap, choices), out)
+        document = _bake_here(asked, out)
     if as_json:
         output.emit({**document, "out": str(out.resolve())})
     else:
         _show(document, out)
 
 
-@dataclass(frozen=True, slots=True)
-class HereBake:
-    """What this machine is asked for."""
-
-    files: tuple[Path, Path]
-    """High and low."""
-    asset: str
-    wish: "BakeMaps"
-    unwrap: bool
-    backends: Mapping[str, str]
-
-
-def _bake_here(asked: HereBake, out: Path) -> Mapping[str, Any]:
+def _bake_here(asked: "BakeOrder", out: Path) -> Mapping[str, Any]:
     """Bake on this machine; returns what ``bake.json`` holds."""
     from bridge_server.cli import bake_files
     from bridge_server.cli.signals import termination_raises
     from bridge_server.package.map_set import contents, document
 
     means = _means(asked.backends)
-    sources = bake_files.mesh_source(asked.files[0]), bake_files.mesh_source(asked.files[1])
+    sources = bake_files.mesh_source(asked.high), bake_files.mesh_source(asked.low)
     bake_files.refuse_unwritable(out)
     try:
         with termination_raises(), _steps() as steps:
@@ -152,7 +140,7 @@ def _show(document: Mapping[str, Any], out: Path) -> None:
     output.say(f"Written to {out.resolve()}")
 
 
-def _baked(asked: HereBake, sources: "tuple[MeshSource, MeshSource]", means: "Means", steps: "Steps") -> "MapSet":
+def _baked(asked: "BakeOrder", sources: "tuple[MeshSource, MeshSource]", means: "Means", steps: "Steps") -> "MapSet":
     from bridge_server.backends.unwrapper.base import UNWRAPPERS
     from bridge_server.cli.progress import notice_text
     from bridge_server.package.map_set import MapSet

@@ -4,13 +4,31 @@ import contextlib
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridge_server.cli.companion_files import find_companions
 from bridge_server.errors import DiskFull, InputError
 from bridge_server.stages.load_mesh_formats import read_mesh_source
 from bridge_server.values.source import MeshSource
+
+if TYPE_CHECKING:
+    from bridge_server.stages.bake_maps import BakeMaps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BakeOrder:
+    """What is asked for, of this machine or of a server."""
+
+    high: Path
+    low: Path
+    asset: str
+    wish: "BakeMaps"
+    unwrap: bool
+    backends: Mapping[str, str]
+    """Names by kind; ``auto`` leaves the choice to who bakes."""
 
 
 def mesh_source(path: Path) -> MeshSource:

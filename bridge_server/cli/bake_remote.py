@@ -4,7 +4,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import typer
 from open3dforge.v1 import jobs_pb2
 
 from bridge_server.cli import bake_files, output, progress, transfers
+from bridge_server.cli.bake_files import BakeOrder
 from bridge_server.cli.client import ForgeClient
 from bridge_server.cli.connection import connected
 from bridge_server.cli.documents import document
@@ -19,24 +20,10 @@ from bridge_server.cli.exit_codes import ExitCode
 from bridge_server.cli.following import bare, exit_code, follow, job_failure
 from bridge_server.cli.submission import upload_mesh
 from bridge_server.package.map_set import REPORT_NAME
-from bridge_server.stages.bake_maps import BakeMaps
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteBake:
-    """What a server is asked for."""
-
-    high: Path
-    low: Path
-    asset: str
-    wish: BakeMaps
-    unwrap: bool
-    backends: Mapping[str, str]
-    """By kind; ``auto`` leaves the choice to the server."""
 
 
 def bake_there(
-    asked: RemoteBake, out: Path, server: str, token: str, authority: Path | None, *, as_json: bool
+    asked: BakeOrder, out: Path, server: str, token: str, authority: Path | None, *, as_json: bool
 ) -> Mapping[str, Any]:
     """Send both meshes, follow the job, and put its files into ``out``; returns what ``bake.json`` holds.
 
@@ -57,7 +44,7 @@ def bake_there(
         return _fetched(client, ended, out, view)
 
 
-def _submitted(client: ForgeClient, asked: RemoteBake, view: progress.View) -> jobs_pb2.Job:
+def _submitted(client: ForgeClient, asked: BakeOrder, view: progress.View) -> jobs_pb2.Job:
     changes = [f"bake_maps.{each.name}={getattr(asked.wish, each.name)}" for each in fields(asked.wish)]
     if asked.unwrap:
         changes.append("load_low.unwrap=true")
