@@ -1,6 +1,5 @@
 """``forge check``: is a package whole, is a mesh file ready for an engine?"""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ from bridge_server.cli.companion_files import MESH_EXTENSIONS
 from bridge_server.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from bridge_server.package.check_shipped import Asked
+    from bridge_server.package.check_shipped import Asked, ShippedRule
     from bridge_server.stages.checklist import MakeChecklist
     from bridge_server.values.checklist import Check
 
@@ -29,62 +28,61 @@ def check(
     """Check a package against its manifest and the rules, or any mesh file against the rules of game readiness."""
     from bridge_server.values.checklist import Checklist, Verdict
 
-    rows = _package_rows(path, preset) if _is_package(path) else [_Row(check) for check in _mesh_checks(path, preset)]
-    verdict = Checklist(checks=tuple(row.check for row in rows)).verdict
-    if as_json:
-        output.emit({"path": str(path), "verdict": verdict.value, "checklist": [row.document() for row in rows]})
+    if path.suffix.lower() not in MESH_EXTENSIONS or path.is_dir():
+        rules = _package_rules(path, preset)
+        checks = [rule.check for rule in rules]
+        documents = [_package_document(rule) for rule in rules]
+        titles, rows = ["", "rule", "figure", "when forged", "limit", "remedy"], [_package_row(rule) for rule in rules]
     else:
-        when = ["when forged"] if _is_package(path) else []
-        output.table(["", "rule", "figure", *when, "limit", "remedy"], [row.cells() for row in rows])
+        checks = list(_mesh_checks(path, preset))
+        documents = [_document(check) for check in checks]
+        titles, rows = ["", "rule", "figure", "limit", "remedy"], [_row(check) for check in checks]
+    verdict = Checklist(checks=tuple(checks)).verdict
+    if as_json:
+        output.emit({"path": str(path), "verdict": verdict.value, "checklist": documents})
+    else:
+        output.table(titles, rows)
         output.say(f"{path}: {verdict.value}")
     if verdict is Verdict.FAIL:
         raise typer.Exit(ExitCode.CHECKLIST_FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One rule; of a package with what the manifest tells of it."""
-
-    check: "Check"
-    forged: "Check | None" = None
-    from_files: bool = True
-    of_package: bool = False
-
-    def document(self) -> dict[str, object]:
-        """For ``--json``."""
-        check = self.check
-        told: dict[str, object] = {
-            "rule": check.rule,
-            "title": check.title,
-            "verdict": check.verdict.value,
-            "figure": check.figure,
-            "limit": check.limit,
-            "remedy": check.remedy,
-        }
-        if self.of_package:
-            forged = self.forged
-            told["from_files"] = self.from_files
-            told["forged"] = None if forged is None else {"verdict": forged.verdict.value, "figure": forged.figure}
-        return told
-
-    def cells(self) -> list[str]:
-        """For the table; the figure of the forging stands in a column of its own."""
-        check, forged = self.check, self.forged
-        before = "" if forged is None else f"{forged.verdict.value}: {forged.figure}"
-        figure = check.figure if self.from_files else ""
-        when = [before] if self.of_package else []
-        return [check.verdict.value, check.title, figure, *when, check.limit, check.remedy]
+def _document(check: "Check") -> dict[str, object]:
+    """For ``--json``."""
+    return {
+        "rule": check.rule,
+        "title": check.title,
+        "verdict": check.verdict.value,
+        "figure": check.figure,
+        "limit": check.limit,
+        "remedy": check.remedy,
+    }
 
 
-def _is_package(path: Path) -> bool:
-    return path.suffix.lower() not in MESH_EXTENSIONS or path.is_dir()
+def _package_document(rule: "ShippedRule") -> dict[str, object]:
+    forged = rule.forged
+    told = None if forged is None else {"verdict": forged.verdict.value, "figure": forged.figure}
+    return {**_document(rule.check), "from_files": rule.from_files, "forged": told}
 
 
-def _package_rows(path: Path, preset: str) -> list[_Row]:
+def _row(check: "Check") -> list[str]:
+    """For the table."""
+    return [check.verdict.value, check.title, check.figure, check.limit, check.remedy]
+
+
+def _package_row(rule: "ShippedRule") -> list[str]:
+    """The figure of the forging stands in a column of its own."""
+    forged = rule.forged
+    before = "" if forged is None else f"{forged.verdict.value}: {forged.figure}"
+    verdict, title, figure, *rest = _row(rule.check)
+    return [verdict, title, figure if rule.from_files else "", before, *rest]
+
+
+def _package_rules(path: Path, preset: str) -> "list[ShippedRule]":
     """First what the manifest lists, then the rules."""
     from bridge_server.backends.raycaster.base import RAYCASTERS
     from bridge_server.package.check import check_contents
-    from bridge_server.package.check_shipped import check_shipped
+    from bridge_server.package.check_shipped import ShippedRule, check_shipped
     from bridge_server.package.contents import read_package
     from bridge_server.run import SilentRun
     from bridge_server.values.manifest import MANIFEST_NAME, Manifest
@@ -96,10 +94,9 @@ def _package_rows(path: Path, preset: str) -> list[_Row]:
     asked, unread = _asked(manifest.provenance.preset_document)
     raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
     files = [*check_contents(contents, manifest).checks, *unread]
-    rules = check_shipped(contents, manifest, asked, raycaster, SilentRun())
     return [
-        *(_Row(check, of_package=True) for check in files),
-        *(_Row(rule.check, rule.forged, rule.from_files, of_package=True) for rule in rules),
+        *(ShippedRule(check=check, forged=None, from_files=True) for check in files),
+        *check_shipped(contents, manifest, asked, raycaster, SilentRun()),
     ]
 
 
