@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bridge_server.stages.checklist_uv import in_unit_square
 from bridge_server.stages.checklist_verdicts import counted, graded, judged, share, skipped
 from bridge_server.stages.unwrap_measures import least_gap_px
 from bridge_server.values.checklist import Check, Verdict
@@ -26,14 +27,8 @@ def light_map(unwrapped: UnwrappedMesh) -> tuple[Check, ...]:
     if uvs is None or not size_px:
         return tuple(skipped(rule, title, "no coordinates for a light map were made") for rule, title in RULES)
     square, overlap, gap = RULES
-    finite = bool(np.isfinite(uvs).all())
-    outside = float(((uvs < -1e-6) | (uvs > 1.0 + 1e-6)).any(axis=1).mean())
-    inside = judged(
-        *square,
-        ok=finite and outside <= 0.0,
-        figure=f"{share(outside)} of the vertices outside" if finite else "UVs that are no numbers",
-        limit="all inside",
-        remedy="Unwrap it anew with unwrap.lightmap_px; baked light would repeat on these faces.",
+    inside = in_unit_square(
+        *square, uvs, "Unwrap it anew with unwrap.lightmap_px; baked light would repeat on these faces."
     )
     if inside.verdict is not Verdict.PASS:
         return (inside, *(skipped(rule, title, "coordinates lie outside the map") for rule, title in (overlap, gap)))
@@ -66,5 +61,6 @@ def _without_place(unwrapped: UnwrappedMesh) -> float:
     corners = unwrapped.lightmap_uvs.astype(np.float64)[unwrapped.faces]
     along, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     flat = np.abs(along[:, 0] * other[:, 1] - along[:, 1] * other[:, 0]) <= 1e-12
-    real = face_areas(unwrapped.welded_mesh()) > 1e-10 * unwrapped.welded_mesh().diagonal_m ** 2
+    surface = unwrapped.welded_mesh()
+    real = face_areas(surface) > 1e-10 * surface.diagonal_m**2
     return float((flat & real).sum()) / max(int(real.sum()), 1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Float32, Int32
 
 from bridge_server.stages.checklist_verdicts import graded, judged, share
 from bridge_server.values.checklist import Check, Verdict
@@ -53,15 +53,21 @@ def uv_overlap(atlas: Atlas, limit: float) -> Check:
 
 def uv_in_unit_square(unwrapped: UnwrappedMesh) -> Check:
     """All of the layout lies in the texture."""
-    outside = float(((unwrapped.uvs < -1e-6) | (unwrapped.uvs > 1.0 + 1e-6)).any(axis=1).mean())
-    finite = bool(np.isfinite(unwrapped.uvs).all())
+    remedy = "Set unwrap.texels_per_m to 0, so that the layout is scaled to fit; maps would repeat on these faces."
+    return in_unit_square("uv_in_unit_square", "UVs lie inside the texture", unwrapped.uvs, remedy)
+
+
+def in_unit_square(rule: str, title: str, uvs: Float32[np.ndarray, "vertices 2"], remedy: str) -> Check:
+    """All coordinates are numbers from 0 to 1."""
+    outside = float(((uvs < -1e-6) | (uvs > 1.0 + 1e-6)).any(axis=1).mean())
+    finite = bool(np.isfinite(uvs).all())
     return judged(
-        "uv_in_unit_square",
-        "UVs lie inside the texture",
+        rule,
+        title,
         ok=outside <= 0.0 and finite,
         figure=f"{share(outside)} of the vertices outside" if finite else "UVs that are no numbers",
         limit="all inside",
-        remedy="Set unwrap.texels_per_m to 0, so that the layout is scaled to fit; maps would repeat on these faces.",
+        remedy=remedy,
     )
 
 
