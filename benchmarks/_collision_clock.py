@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import _machine
+
 
 @dataclass
 class Cost:
@@ -23,19 +25,14 @@ class Cost:
 def clocked() -> Iterator[Cost]:
     """Measure what runs within."""
     cost = Cost()
-    started, own, all_busy = time.perf_counter(), _own_s(), _all_busy_s()
+    started, own, all_busy = time.perf_counter(), _machine.processor_s(), _all_busy_s()
     try:
         yield cost
     finally:
         cost.seconds = round(time.perf_counter() - started, 2)
-        cost.cpu_seconds = round(_own_s() - own, 2)
+        cost.cpu_seconds = round(_machine.processor_s() - own, 2)
         most = max(cost.seconds * (os.cpu_count() or 1), 1e-9)
         cost.others = round(max(_all_busy_s() - all_busy - cost.cpu_seconds, 0.0) / most, 3)
-
-
-def _own_s() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 def _all_busy_s() -> float:

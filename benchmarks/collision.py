@@ -156,14 +156,21 @@ def cells(low: LowPoly, pieces: list[FittedShape]) -> np.ndarray:
 
 
 def averages(rows: list[dict[str, object]]) -> dict[str, dict[str, float]]:
-    """Over the meshes for which every method has an answer, and how many those are."""
+    """Over the meshes for which every method has an answer, and how many those are.
+
+    Rows from before processor seconds were counted have none, and their method then has no mean of them.
+    """
     answered = {m: {row["mesh"] for row in rows if row["method"] == m and not row["error"]} for m in METHODS}
     shared = set.intersection(*(found for found in answered.values() if found)) if any(answered.values()) else set()
     result = {}
     for method in (m for m in METHODS if answered[m]):
         mine = [row for row in rows if row["method"] == method and row["mesh"] in shared]
         keys = ("excess", "containment", "strict", "pieces", "triangles", "seconds", "cpu_seconds")
-        result[method] = {key: round(float(np.mean([float(str(row[key])) for row in mine])), 4) for key in keys}
+        result[method] = {
+            key: round(float(np.mean([float(str(row[key])) for row in mine])), 4)
+            for key in keys
+            if all(key in row for row in mine)
+        }
         result[method] |= {"meshes": len(mine), "failed": sum(bool(r["error"]) for r in rows if r["method"] == method)}
     return result
 
@@ -199,7 +206,7 @@ def main() -> None:
 
 def _final(row: dict[str, object], limit_s: float) -> bool:
     """Whether the row would come out again: answered, or ended by no shorter limit."""
-    return not row["error"] or float(str(row["limit_s"])) >= limit_s
+    return not row["error"] or float(str(row.get("limit_s", 0.0))) >= limit_s
 
 
 def joined(found: list[Figures]) -> list[dict[str, object]]:

@@ -17,7 +17,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import psutil
 from PIL import Image
 
 from benchmarks import _machine
@@ -230,9 +229,9 @@ def _known() -> list[dict[str, object]]:
 
 def _row(mesh: BenchMesh, peers: list[str]) -> dict[str, object]:
     high = mesh.load()
-    started, worked = time.perf_counter(), processor_s()
+    started, worked = time.perf_counter(), _machine.processor_s()
     found, notices = own(high)
-    seconds, cpu_s = time.perf_counter() - started, processor_s() - worked
+    seconds, cpu_s = time.perf_counter() - started, _machine.processor_s() - worked
     before, after = measure(tidied(high.mesh)), measure(found)
     failed = verdict(before, after, mesh)
     print(_line(mesh.name, before, after, cpu_s, failed), flush=True)
@@ -249,12 +248,6 @@ def _row(mesh: BenchMesh, peers: list[str]) -> dict[str, object]:
         "notices": notices,
         "peers": {name: beside(name, high.mesh) for name in peers if mesh.kind is Kind.DEFECT},
     }
-
-
-def processor_s() -> float:
-    """Seconds that the cores worked for this process and its children: tells more than the clock on a busy machine."""
-    times = psutil.Process().cpu_times()
-    return float(sum(getattr(times, name, 0.0) for name in ("user", "system", "children_user", "children_system")))
 
 
 def beside(name: str, mesh: Mesh) -> dict[str, object]:
