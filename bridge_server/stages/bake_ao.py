@@ -5,17 +5,18 @@ from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.backends.texels.base import Places, SurfaceMap, texel_kernels
 from bridge_server.blocks import over_blocks
 from bridge_server.run import PartialRun, Run
-from bridge_server.stages.corner_normals import unit_face_normals
+from bridge_server.stages.corner_normals import HARD_EDGE_DEG, corner_normals, hard_half_edges, unit_face_normals
 from bridge_server.stages.gutter import gutter_for, texel_of
 from bridge_server.stages.occlusion import Hemisphere, hemisphere_sets, openness
 from bridge_server.stages.occlusion_smoothing import denoised, enlarged
 from bridge_server.stages.stage import Range, Stage
+from bridge_server.stages.texel_spots import CENTER, SPREAD, Spots, center_taken, hits_at
 from bridge_server.values.mesh import HighPoly, Mesh, UnwrappedMesh
 from bridge_server.values.texture import AoMap, TexelHits
 
@@ -33,7 +34,7 @@ class BakeAo(Stage):
 
     name: ClassVar[str] = "bake_ao"
     writes: ClassVar[str] = "ao"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     samples: Annotated[int, Range(1, 4096)] = 64
     """Rays from each texel that is computed."""
@@ -52,40 +53,47 @@ class BakeAo(Stage):
         high = high_poly.mesh
         scene = raycaster.scene(high.positions_m, high.faces)
         run.checkpoint(0.03, "reading the surface")
-        normals = texel_kernels().vertex_normals(high.positions_m, high.faces)[high.faces]
-        large, rows = _surface(high_poly, normals, unwrapped, texel_hits, 1)
+        normals = corner_normals(high, hard_half_edges(high, HARD_EDGE_DEG))
+        large = _surface(high_poly, normals, unwrapped, texel_hits, 1)
         run.checkpoint(0.07, "reading the surface")
-        small, few = (
-            (large, rows)
-            if self.coarseness == 1
-            else _surface(high_poly, normals, unwrapped, texel_hits, self.coarseness)
-        )
+        small = large if self.coarseness == 1 else _surface(high_poly, normals, unwrapped, texel_hits, self.coarseness)
+        spots = hits_at(texel_hits, self.coarseness, self._spots(texel_hits))
         hemisphere = Hemisphere(
             scene=scene,
-            sets=hemisphere_sets(self.samples),
+            sets=hemisphere_sets(self.samples, spots.shape[1]),
             start_m=START_SHARE * high.diagonal_m,
             reach_m=self.distance_m or REACH_SHARE * high.diagonal_m,
         )
-        flat = unit_face_normals(Mesh(positions_m=high.positions_m, faces=high.faces[texel_hits.high_face[few]]))
-        flat = flat.astype(np.float32)
+        corners = high.positions_m[high.faces]
         place = np.argwhere(small.charts >= 0)
-        points, outward = small.points_m[small.charts >= 0], small.normals[small.charts >= 0]
         found = np.empty(len(place), np.float32)
 
         def work(block: slice) -> None:
-            found[block] = openness(hemisphere, points[block], outward[block], flat[block], place[block])
+            rows = spots[block].reshape(-1)
+            places = Places(faces=texel_hits.high_face[rows], weights=texel_hits.high_weights[rows])
+            points = texel_kernels().interpolated(corners, places)
+            outward = texel_kernels().interpolated(normals, places, unit=True)
+            flat = unit_face_normals(Mesh(positions_m=high.positions_m, faces=high.faces[places.faces]))
+            found[block] = openness(hemisphere, points, outward, flat.astype(np.float32), place[block])
 
         before = partial(PartialRun(run, 0.1, 0.85).checkpoint, note="ambient occlusion")
         over_blocks(work, len(place), max(RAYS_A_BLOCK // self.samples, 1), before)
         values = np.ones(small.charts.shape, np.float32)
         values[place[:, 0], place[:, 1]] = found
-        values = denoised(values, small, self.denoise_rounds, PartialRun(run, 0.85, 0.95))
+        values = denoised(
+            values, small, rounds=self.denoise_rounds, samples=self.samples, run=PartialRun(run, 0.85, 0.95)
+        )
         run.checkpoint(0.95, "filling the gutter")
         if self.coarseness > 1:
             values = enlarged(values, small, large, self.coarseness)
         gutter = gutter_for(texel_hits, unwrapped)
         filled = gutter.fill(values[:, :, None])[:, :, 0]
         return AoMap(pixels=np.rint(np.clip(filled, 0.0, 1.0) * 255.0).astype(np.uint8))
+
+    def _spots(self, hits: TexelHits) -> Spots:
+        """Where in a texel rays start; a texel of one hit has one place, and few rays leave none to share."""
+        shared = self.coarseness == 1 and hits.supersample > 1 and self.samples % len(SPREAD) == 0
+        return SPREAD if shared else CENTER
 
 
 def _surface(
@@ -94,13 +102,10 @@ def _surface(
     unwrapped: UnwrappedMesh,
     hits: TexelHits,
     coarseness: int,
-) -> tuple[SurfaceMap, Int64[np.ndarray, "texels"]]:
-    """The high poly under each texel of a map that is coarser by a factor, and the hit that stands for the texel.
-
-    Of the hits in a texel, the one nearest to its centre is taken.
-    """
+) -> SurfaceMap:
+    """The high poly under the centre of each texel of a map that is coarser by a factor."""
     size = -(-hits.resolution_px // coarseness)
-    rows = _central_hits(hits, coarseness, size)
+    rows = hits_at(hits, coarseness, CENTER)[:, 0]
     mesh = high_poly.mesh
     faces, weights = hits.high_face[rows], hits.high_weights[rows]
     row, column = np.divmod(texel_of(hits)[rows], hits.resolution_px)
@@ -112,17 +117,10 @@ def _surface(
     points[place] = kernels.interpolated(mesh.positions_m[mesh.faces], places)
     normals[place] = kernels.interpolated(corner_normals, places, unit=True)
     density = unwrapped.texel_density_px_per_m * hits.resolution_px / unwrapped.atlas_px / coarseness
-    return SurfaceMap(charts=charts, points_m=points, normals=normals, texel_m=1.0 / max(density, 1e-9)), rows
-
-
-def _central_hits(hits: TexelHits, coarseness: int, size: int) -> Int64[np.ndarray, "texels"]:
-    """For each coarse texel that has hits the one nearest to its centre, by rising texel."""
-    step = hits.supersample * coarseness
-    row, column = np.divmod(hits.index.astype(np.int64), hits.resolution_px * hits.supersample)
-    texel = row // step * size + column // step
-    off = np.abs(2 * (row % step) + 1 - step) + np.abs(2 * (column % step) + 1 - step)
-    if step == 1:
-        return np.arange(len(texel))
-    order = np.argsort(texel * (4 * step) + off, kind="stable")
-    first = np.concatenate([[True], np.diff(texel[order]) > 0]) if len(order) else np.zeros(0, np.bool_)
-    return order[first]
+    return SurfaceMap(
+        charts=charts,
+        points_m=points,
+        normals=normals,
+        texel_m=1.0 / max(density, 1e-9),
+        taken_at=center_taken(hits, coarseness),
+    )

@@ -8,7 +8,7 @@ from jaxtyping import Float32, UInt16
 
 from bridge_server.backends.texels.base import Places, texel_kernels
 from bridge_server.run import Run
-from bridge_server.stages.corner_normals import corner_normals, hard_half_edges
+from bridge_server.stages.corner_normals import HARD_EDGE_DEG, corner_normals, hard_half_edges
 from bridge_server.stages.gutter import gutter_for
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.stages.texel_average import texel_means
@@ -24,7 +24,7 @@ class BakeNormal(Stage):
     writes: ClassVar[str] = "normal"
     version: ClassVar[int] = 2
 
-    hard_edge_angle_deg: Annotated[float, Range(0, 180)] = 60.0
+    hard_edge_angle_deg: Annotated[float, Range(0, 180)] = HARD_EDGE_DEG
     """Edges of the high poly that turn by more than this are baked as edges; the rest is smooth."""
 
     def __call__(self, run: Run, *, high_poly: HighPoly, unwrapped: UnwrappedMesh, texel_hits: TexelHits) -> NormalMap:

@@ -8,6 +8,8 @@ from bridge_server.blocks import over_blocks
 from bridge_server.values.half_edges import corner_groups, opposite_half_edges
 from bridge_server.values.mesh import Mesh, face_cross_products
 
+HARD_EDGE_DEG = 60.0
+"""Edges of a high poly that turn by more than this stay edges in every map, where nothing else is asked for."""
 SMOOTH_DEG = 180.0
 """From this angle on no edge is hard."""
 

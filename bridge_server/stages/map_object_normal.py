@@ -4,13 +4,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from bridge_server.run import Run
-from bridge_server.stages.corner_normals import corner_normals, hard_half_edges
+from bridge_server.stages.corner_normals import HARD_EDGE_DEG, corner_normals, hard_half_edges
 from bridge_server.stages.texel_average import interpolated, texel_means
 from bridge_server.stages.trace_rays import unit_rows
 from bridge_server.values.mesh import HighPoly
 from bridge_server.values.texture import TexelHits
-
-HARD_EDGE_DEG = 60.0
 
 
 def object_normals(

@@ -1,5 +1,6 @@
 """Denoising and enlarging a map by the shape of the surface that it lies on; nothing crosses from chart to chart."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -14,15 +15,19 @@ ROWS = 32
 
 
 def denoised(
-    values: Float32[np.ndarray, "size size"], surface: SurfaceMap, rounds: int, run: Run
+    values: Float32[np.ndarray, "size size"], surface: SurfaceMap, *, rounds: int, samples: int, run: Run
 ) -> Float32[np.ndarray, "size size"]:
-    """Edge-avoiding à-trous filter (Dammertz et al. 2010) with a 5 x 5 kernel whose holes double each round."""
-    kernels = texel_kernels()
+    """Edge-avoiding à-trous filter (Dammertz et al. 2010) with a 5 x 5 kernel whose holes double each round.
+
+    A share estimated from independent samples has a standard deviation of at most ``0.5 / sqrt(samples)``. Values that
+    differ by more than that differ by shape and not by chance, and are kept apart.
+    """
+    kernels, spread = texel_kernels(), 0.5 / math.sqrt(samples)
     for level in range(rounds):
         result, before = np.empty_like(values), values
 
         def smooth(rows: slice, level: int = level, before: np.ndarray = before, result: np.ndarray = result) -> None:
-            result[rows] = kernels.smoothed(before, surface, 1 << level, rows)
+            result[rows] = kernels.smoothed(before, surface, 1 << level, spread, rows)
 
         part = PartialRun(run, level / rounds, (level + 1) / rounds)
         over_blocks(smooth, len(values), ROWS, partial(part.checkpoint, note="denoising"))

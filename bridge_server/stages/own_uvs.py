@@ -11,7 +11,7 @@ from jaxtyping import Float32, Float64, Int32, Int64
 
 from bridge_server.errors import InputError
 from bridge_server.run import PartialRun, Run
-from bridge_server.stages.corner_normals import corner_normals, hard_half_edges
+from bridge_server.stages.corner_normals import HARD_EDGE_DEG, corner_normals, hard_half_edges
 from bridge_server.stages.load_mesh import read_surface, usable_faces, welded_surface
 from bridge_server.stages.load_mesh_formats import RawSurface
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
@@ -23,7 +23,6 @@ from bridge_server.values.mesh_topology import face_areas, face_components
 from bridge_server.values.source import MeshSource
 from bridge_server.values.texel_grid import cover_centers, overlap_count
 
-HARD_EDGE_DEG = 60.0
 BORDER_TOLERANCE = 1e-3
 """So far outside the unit square coordinates are taken for rounding, and clipped."""
 MOST_BARE = 0.01

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from bridge_server.stages.corner_normals import corner_normals, hard_half_edges, unit_face_normals
+from bridge_server.stages.corner_normals import HARD_EDGE_DEG, corner_normals, hard_half_edges, unit_face_normals
 from bridge_server.stages.occlusion import ROBERTS, SETS
 from bridge_server.stages.texel_average import interpolated
 from bridge_server.stages.trace_rays import unit_rows
@@ -14,8 +14,6 @@ from bridge_server.values.directions import turned_frames
 from bridge_server.values.mesh import HighPoly
 from bridge_server.values.texture import TexelHits
 
-HARD_EDGE_DEG = 60.0
-"""Edges that turn by more than this stay edges, as in the normal map."""
 RAYS_A_BLOCK = 1 << 17
 START_SHARE = 1e-4
 """How far off the surface rays start, as a share of the diagonal."""

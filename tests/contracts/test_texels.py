@@ -142,9 +142,19 @@ def surface(size: int, seed: int) -> SurfaceMap:
 @pytest.mark.parametrize("step", [1, 2])
 def test_smoothing(texels: TexelKernels, step: int) -> None:
     values = np.random.default_rng(8).uniform(0.4, 0.6, size=(48, 48)).astype(np.float32)
-    found = texels.smoothed(values, surface(48, 9), step, slice(8, 40))
-    np.testing.assert_allclose(found, PLAIN.smoothed(values, surface(48, 9), step, slice(8, 40)), atol=2e-5)
+    found = texels.smoothed(values, surface(48, 9), step, 0.25, slice(8, 40))
+    np.testing.assert_allclose(found, PLAIN.smoothed(values, surface(48, 9), step, 0.25, slice(8, 40)), atol=2e-5)
     assert found.std() < 0.7 * values.std()
+
+
+def test_smoothing_keeps_what_differs_by_more_than_the_spread(texels: TexelKernels) -> None:
+    values = np.where(np.indices((48, 48))[0] < 24, 0.3, 0.7).astype(np.float32)
+    flat = np.zeros((48, 48), np.int32)
+    points = np.stack([*np.indices((48, 48)) / 48, np.zeros((48, 48))], axis=2).astype(np.float32)
+    up = np.broadcast_to(np.array([0.0, 0.0, 1.0], np.float32), (48, 48, 3)).copy()
+    sheet = SurfaceMap(charts=flat, points_m=points, normals=up, texel_m=1 / 48)
+    np.testing.assert_allclose(texels.smoothed(values, sheet, 1, 0.1, slice(0, 48)), values, atol=1e-5)
+    assert np.abs(texels.smoothed(values, sheet, 1, 0.5, slice(0, 48)) - values).max() > 0.05
 
 
 @pytest.mark.parametrize("factor", [2, 3])

@@ -72,6 +72,28 @@ def test_directions_are_unit_cosine_weighted_and_varied() -> None:
     assert len(np.unique(sets.reshape(16, -1), axis=0)) == 16
 
 
+def test_a_set_dealt_out_to_places_is_the_whole_set_and_each_part_goes_all_round() -> None:
+    whole, dealt = hemisphere_sets(64), hemisphere_sets(64, 4).reshape(16, 4, 16, 3)
+    for one, parts in zip(whole, dealt, strict=True):
+        np.testing.assert_array_equal(np.unique(one, axis=0), np.unique(parts.reshape(-1, 3), axis=0))
+    assert np.abs(dealt.astype(np.float64).mean(axis=2)[..., :2]).max() < 0.15
+
+
+def test_a_ramp_sampled_coarsely_comes_back_where_it_was() -> None:
+    size = 32
+    row, column = np.indices((size, size)).astype(np.float32)
+    place, up = np.stack([column, row, 0 * row], axis=2), np.tile(np.float32([0, 0, 1]), (size, size, 1))
+    large = SurfaceMap(charts=np.zeros((size, size), np.int32), points_m=place, normals=up, texel_m=1.0)
+    ramp = (column + 0.5) / size
+    for taken, at in ((0, 0.25), (1, 0.75)):
+        chosen = slice(taken, None, 2), slice(taken, None, 2)
+        small = SurfaceMap(
+            charts=large.charts[chosen], points_m=place[chosen], normals=up[chosen], texel_m=2.0, taken_at=at
+        )
+        inner = slice(4, -4), slice(4, -4)
+        np.testing.assert_allclose(enlarged(ramp[chosen], small, large, 2)[inner], ramp[inner], atol=3e-4)
+
+
 def test_smoothing_never_crosses_charts_or_creases() -> None:
     size = 32
     charts = np.where(np.arange(size)[None, :] < 16, 0, 1) + np.zeros((size, 1), np.int32)
@@ -81,13 +103,16 @@ def test_smoothing_never_crosses_charts_or_creases() -> None:
     flat = np.tile(np.float32([0, 0, 1]), (size, size, 1))
     surface = SurfaceMap(charts=charts, points_m=points, normals=flat, texel_m=0.01)
     values = np.where(charts == 0, 0.4, 0.5).astype(np.float32)
-    np.testing.assert_allclose(denoised(values, surface, 3, SilentRun()), values, atol=1e-6)
+    np.testing.assert_allclose(denoised(values, surface, rounds=3, samples=4, run=SilentRun()), values, atol=1e-6)
     noisy = values + np.random.default_rng(0).normal(0, 0.05, values.shape).astype(np.float32)
-    assert np.abs(denoised(noisy, surface, 1, SilentRun()) - values).std() < 0.5 * np.abs(noisy - values).std()
+    assert (
+        np.abs(denoised(noisy, surface, rounds=1, samples=4, run=SilentRun()) - values).std()
+        < 0.5 * np.abs(noisy - values).std()
+    )
     normals = np.where(row[:, :, None] < 16, np.float32([0, 0, 1]), np.float32([0, 1, 0])).astype(np.float32)
     crease = SurfaceMap(charts=0 * charts, points_m=points, normals=normals, texel_m=0.01)
     step = np.where(row < 16, 0.45, 0.55).astype(np.float32)
-    np.testing.assert_allclose(denoised(step, crease, 2, SilentRun()), step, atol=1e-6)
+    np.testing.assert_allclose(denoised(step, crease, rounds=2, samples=4, run=SilentRun()), step, atol=1e-6)
     large = SurfaceMap(
         charts=charts.repeat(2, 0).repeat(2, 1), points_m=points.repeat(2, 0).repeat(2, 1),
         normals=flat.repeat(2, 0).repeat(2, 1), texel_m=0.005,

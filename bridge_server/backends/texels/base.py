@@ -18,8 +18,6 @@ ON_EDGE = 1e-4
 
 PLANE_SHARPNESS = 1.0
 """Texels whose centre lies off the plane of the middle one by this many texel widths weigh a third."""
-VALUE_SPREAD = 0.25
-"""Difference of openness at which the weight falls to a third: keeps contact shadows."""
 NORMAL_POWER = 16
 """The weight of a texel that faces elsewhere is this power of the cosine."""
 
@@ -72,6 +70,8 @@ class SurfaceMap:
     normals: Float32[np.ndarray, "size size 3"]
     texel_m: float
     """Width of a texel on the surface."""
+    taken_at: float = 0.5
+    """Where in a texel the surface was looked at, down and across alike, as a share of its edge."""
 
 
 class TexelKernels(Protocol):
@@ -132,12 +132,13 @@ class TexelKernels(Protocol):
         """Directions as 16 bits a component, -1 as 0 and 1 as 65535; +Z where there is none."""
 
     def smoothed(
-        self, values: Float32[np.ndarray, "size size"], surface: SurfaceMap, step: int, rows: slice
+        self, values: Float32[np.ndarray, "size size"], surface: SurfaceMap, step: int, spread: float, rows: slice
     ) -> Float32[np.ndarray, "rows size"]:
         """Some rows after one round of an edge-avoiding à-trous filter (Dammertz et al. 2010).
 
         The kernel is 5 x 5 with ``step`` texels between its taps. Texels of another chart, off the plane of the middle
-        one, facing elsewhere or of another value weigh less or nothing.
+        one, facing elsewhere or of another value weigh less or nothing; a value that differs by ``spread`` weighs a
+        third.
         """
 
     def enlarged(
@@ -149,8 +150,8 @@ class TexelKernels(Protocol):
         rows: slice,
     ) -> Float32[np.ndarray, "rows size"]:
         """Some rows of a map that is larger by a factor, by joint bilateral upsampling (Kopf et al. 2007).
-
-        The four coarse texels around weigh by their nearness and facing, if they are of the same chart. NaN where no
+        The four coarse texels around weigh by the nearness of where they were taken and by their facing, if they are
+        of the same chart. NaN where no
         chart is, or none of the four is of it.
         """
 

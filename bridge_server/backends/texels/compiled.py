@@ -143,12 +143,12 @@ class CompiledTexels:
         return words
 
     def smoothed(
-        self, values: Float32[np.ndarray, "size size"], surface: SurfaceMap, step: int, rows: slice
+        self, values: Float32[np.ndarray, "size size"], surface: SurfaceMap, step: int, spread: float, rows: slice
     ) -> Float32[np.ndarray, "rows size"]:
         """A texel at a time."""
         size = len(values)
         result = np.empty((rows.stop - rows.start, size), np.float32)
-        place = (size, rows.start, step, surface.texel_m)
+        place = (size, rows.start, step, surface.texel_m, spread)
         tables = (surface.charts.reshape(-1), surface.points_m.reshape(-1, 3), surface.normals.reshape(-1, 3))
         self._launch("smooth", result.size, *place, *tables, values.reshape(-1), result.reshape(-1))
         return result
@@ -164,7 +164,7 @@ class CompiledTexels:
         """A texel at a time."""
         size = len(large.charts)
         result = np.empty((rows.stop - rows.start, size), np.float32)
-        place = (size, rows.start, len(values), factor)
+        place = (size, rows.start, len(values), factor, small.taken_at)
         tables = [part for one in (large, small) for part in (one.charts.reshape(-1), one.normals.reshape(-1, 3))]
         self._launch("enlarge", result.size, *place, *tables, values.reshape(-1), result.reshape(-1))
         return result

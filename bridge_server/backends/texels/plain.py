@@ -9,7 +9,6 @@ from bridge_server.backends.texels.base import (
     NORMAL_POWER,
     ON_EDGE,
     PLANE_SHARPNESS,
-    VALUE_SPREAD,
     Atlas,
     Cells,
     Places,
@@ -109,14 +108,14 @@ class PlainTexels:
         return np.rint((_unit_rows(vectors, FLAT, least=1e-6) * 0.5 + 0.5) * FULL).astype(np.uint16)
 
     def smoothed(
-        self, values: Float32[np.ndarray, "size size"], surface: SurfaceMap, step: int, rows: slice
+        self, values: Float32[np.ndarray, "size size"], surface: SurfaceMap, step: int, spread: float, rows: slice
     ) -> Float32[np.ndarray, "rows size"]:
         """All rows at once, of which the wanted ones are kept."""
         kernel = np.array([1.0, 4.0, 6.0, 4.0, 1.0], np.float32) / 16.0
         sums, total = np.zeros_like(values), np.zeros_like(values)
         for row in range(-2, 3):
             for column in range(-2, 3):
-                mine, other, weight = _neighbours(values, surface, (row * step, column * step))
+                mine, other, weight = _neighbours(values, surface, (row * step, column * step), spread)
                 weight *= kernel[row + 2] * kernel[column + 2]
                 sums[mine] += weight * values[other]
                 total[mine] += weight
@@ -133,7 +132,7 @@ class PlainTexels:
         """The four coarse texels in turn."""
         row, column = np.nonzero(large.charts[rows] >= 0)
         place = row + rows.start, column
-        y, x = (place[0] + 0.5) / factor - 0.5, (place[1] + 0.5) / factor - 0.5
+        y, x = ((at + 0.5) / factor - small.taken_at for at in place)
         top, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
         sums, total = np.zeros(len(row)), np.zeros(len(row))
         for down in (0, 1):
@@ -213,7 +212,7 @@ def _unit_rows(
 
 
 def _neighbours(
-    values: Float32[np.ndarray, "size size"], surface: SurfaceMap, offset: tuple[int, int]
+    values: Float32[np.ndarray, "size size"], surface: SurfaceMap, offset: tuple[int, int], spread: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Texels, their neighbours of the same chart at one offset, and how much these weigh."""
     here, there = _shifted(len(values), offset)
@@ -223,7 +222,7 @@ def _neighbours(
     normal = surface.normals[mine]
     off_plane = np.einsum("ij,ij->i", surface.points_m[other] - surface.points_m[mine], normal)
     facing = np.maximum(np.einsum("ij,ij->i", normal, surface.normals[other]), 0.0)
-    change = (values[other] - values[mine]) / VALUE_SPREAD
+    change = (values[other] - values[mine]) / spread
     far = off_plane / (PLANE_SHARPNESS * max(surface.texel_m, 1e-12) * max(abs(offset[0]), abs(offset[1]), 1))
     return mine, other, (facing**NORMAL_POWER * np.exp(-(far**2) - change**2)).astype(np.float32)
 

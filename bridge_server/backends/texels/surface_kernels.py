@@ -10,7 +10,6 @@ import warp as wp
 wp.set_module_options({"enable_backward": False})
 
 PLANE_SHARPNESS = wp.constant(1.0)
-VALUE_SPREAD = wp.constant(0.25)
 
 
 @wp.func
@@ -27,6 +26,7 @@ def smooth(
     first_row: int,
     step: int,
     texel_m: float,
+    spread: float,
     charts: wp.array(dtype=wp.int32),
     points: wp.array(dtype=wp.vec3),
     normals: wp.array(dtype=wp.vec3),
@@ -52,7 +52,7 @@ def smooth(
                     reach = wp.float32(wp.max(wp.max(wp.abs(down), wp.abs(right)) * step, 1))
                     far = wp.dot(points[other] - points[middle], normals[middle])
                     far = far / (PLANE_SHARPNESS * wp.max(texel_m, 1.0e-12) * reach)
-                    change = (values[other] - values[middle]) / VALUE_SPREAD
+                    change = (values[other] - values[middle]) / spread
                     weight = share * facing(normals[middle], normals[other]) * wp.exp(-far * far - change * change)
                     sums = sums + weight * values[other]
                     total = total + weight
@@ -66,6 +66,7 @@ def enlarge(
     first_row: int,
     coarse: int,
     factor: int,
+    taken_at: float,
     charts: wp.array(dtype=wp.int32),
     normals: wp.array(dtype=wp.vec3),
     coarse_charts: wp.array(dtype=wp.int32),
@@ -80,7 +81,8 @@ def enlarge(
     result[at] = wp.nan
     if charts[middle] < 0:
         return
-    y, x = (float(row) + 0.5) / float(factor) - 0.5, (float(column) + 0.5) / float(factor) - 0.5
+    y = (float(row) + 0.5) / float(factor) - taken_at
+    x = (float(column) + 0.5) / float(factor) - taken_at
     top, left = wp.floor(y), wp.floor(x)
     sums, total = float(0.0), float(0.0)
     for down in range(2):
