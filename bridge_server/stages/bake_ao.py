@@ -51,7 +51,7 @@ class BakeAo(Stage):
         """The map at the size that was traced."""
         run.checkpoint(0.0, "building the scene")
         high = high_poly.mesh
-        scene = raycaster.scene(high.positions_m, high.faces)
+        scene = raycaster.scene(high.positions_m, high.faces, approximate=True)
         run.checkpoint(0.03, "reading the surface")
         normals = corner_normals(high, hard_half_edges(high, HARD_EDGE_DEG))
         large = _surface(high_poly, normals, unwrapped, texel_hits, 1)

@@ -139,8 +139,14 @@ class _SharedScenes:
         """That of the ray caster."""
         return self.raycaster.identity
 
-    def scene(self, positions_m: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]) -> RayScene:
-        """The scene of these arrays, built when first asked for."""
+    def scene(
+        self,
+        positions_m: Float32[np.ndarray, "vertices 3"],
+        faces: Int32[np.ndarray, "faces 3"],
+        *,
+        approximate: bool = False,  # noqa: ARG002 - one scene serves for both
+    ) -> RayScene:
+        """The scene of these arrays, built when first asked for: always the exact one, which serves for both."""
         found = next((scene for known, scene in self.scenes if known is positions_m), None)
         if found is None:
             found = self.raycaster.scene(positions_m, faces)

@@ -85,7 +85,7 @@ class SlowCaster:
 
     identity = "brute force"
 
-    def scene(self, positions_m: np.ndarray, faces: np.ndarray) -> SlowScene:
+    def scene(self, positions_m: np.ndarray, faces: np.ndarray, *, approximate: bool = False) -> SlowScene:
         return SlowScene(positions_m[faces].astype(np.float64))
 
 

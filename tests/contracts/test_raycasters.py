@@ -248,9 +248,10 @@ def test_facing_hits_of_a_thin_wall_are_on_the_side_that_is_asked_for(raycaster:
             np.testing.assert_allclose(places(mesh.positions_m, mesh.faces, found)[:, 1], side * 0.0005, atol=1e-6)
 
 
-def test_openness_equals_the_count_in_numpy(raycaster: Raycaster) -> None:
+@pytest.mark.parametrize("approximate", [False, True])
+def test_openness_equals_the_count_in_numpy(raycaster: Raycaster, approximate: bool) -> None:
     positions, faces = soup(200, seed=21)
-    scene, random = raycaster.scene(positions, faces), np.random.default_rng(22)
+    scene, random = raycaster.scene(positions, faces, approximate=approximate), np.random.default_rng(22)
     points, normals = random_rays(400, seed=23)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     leaning = normals + 0.5 * random.normal(size=normals.shape).astype(np.float32)

@@ -110,8 +110,18 @@ class Raycaster(Protocol):
     def identity(self) -> str:
         """Name and version, for the cache key."""
 
-    def scene(self, positions_m: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]) -> RayScene:
-        """Build the acceleration structure."""
+    def scene(
+        self,
+        positions_m: Float32[np.ndarray, "vertices 3"],
+        faces: Int32[np.ndarray, "faces 3"],
+        *,
+        approximate: bool = False,
+    ) -> RayScene:
+        """Build the acceleration structure.
+
+        An approximate one may now and then let a ray slip between two triangles that share an edge. It is for means
+        over many rays, and does no more than the exact one unless that makes it faster.
+        """
 
 
 RAYCASTERS: BackendKind[Raycaster] = BackendKind(

@@ -74,14 +74,14 @@ class Embree:
     """Address of ``rtcOccluded16`` or ``rtcOccluded8``."""
 
     def scene(
-        self, positions_m: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]
+        self, positions_m: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"], *, robust: bool
     ) -> "CommittedScene":
-        """Build the hierarchy, with the robust traversal that lets no ray slip between two triangles."""
+        """Build the hierarchy; with the robust traversal no ray slips between two triangles."""
         call = self.library
         # Embree reads 16 bytes of each vertex, so the last one needs something behind it
         positions = np.concatenate([positions_m, np.zeros((1, 3), np.float32)])
         scene = call.rtcNewScene(self.device)
-        call.rtcSetSceneFlags(scene, ROBUST)
+        call.rtcSetSceneFlags(scene, ROBUST if robust else 0)
         geometry = call.rtcNewGeometry(self.device, TRIANGLES)
         for kind, form, array, count in (
             (VERTEX_BUFFER, FLOAT3, positions, len(positions_m)),

@@ -37,8 +37,14 @@ class WarpRaycaster:
         """Present or not; does not start Warp."""
         return warp_availability()
 
-    def scene(self, positions_m: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]) -> "WarpScene":
-        """Build the hierarchy; needs at least one triangle and finite corners."""
+    def scene(
+        self,
+        positions_m: Float32[np.ndarray, "vertices 3"],
+        faces: Int32[np.ndarray, "faces 3"],
+        *,
+        approximate: bool = False,  # noqa: ARG002 - one hierarchy serves for both
+    ) -> "WarpScene":
+        """Build the hierarchy, the same for both; needs at least one triangle and finite corners."""
         positions_m, faces = checked_triangles(positions_m, faces)
         kernels = load_kernels()
         wp = kernels.wp
