@@ -16,7 +16,7 @@ from bridge_server.stages.edge_collapse import WedgeMesh, collapse_edges
 from bridge_server.stages.mesh_distance import distance_from, surface_distance
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
-from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, edge_face_counts, is_watertight
+from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, edge_face_counts
 from bridge_server.values.mesh_split import tidied_surface
 from bridge_server.values.mesh_topology import compacted, component_labels, edge_table, half_edge_pairs
 
@@ -203,10 +203,13 @@ def objection_to(found: Mesh, source: Mesh, target: int) -> str | None:
     """What is wrong with a decimated mesh, or None."""
     if not is_met(len(found.faces), target):
         return f"it made {len(found.faces):,} triangles of {target:,} wanted."
-    if is_watertight(source) and not is_watertight(found):
-        return "it opened a closed mesh."
-    if edge_face_counts(found.faces).max() > max(2, edge_face_counts(source.faces).max()):
-        return "it made non-manifold edges."
+    counts = edge_face_counts(found.faces)
+    if (counts != 2).any():
+        before = edge_face_counts(source.faces)
+        if (before == 2).all():
+            return "it opened a closed mesh."
+        if counts.max() > max(2, before.max()):
+            return "it made non-manifold edges."
     folds = fold_count(found)
     if folds > 0.002 * len(found.faces) + 2 and folds > fold_count(source):
         return f"it folded the surface at {folds:,} edges."

@@ -36,8 +36,9 @@ def surface_samples(mesh: Mesh, count: int) -> Float32[np.ndarray, "samples 3"]:
     root, share = np.sqrt(random.random((count, 1))), random.random((count, 1))
     a, b, c = mesh.positions_m[mesh.faces[face]].astype(np.float64).transpose(1, 0, 2)
     inside = (1.0 - root) * a + root * (1.0 - share) * b + root * share * c
-    used = np.unique(mesh.faces)[::step]
-    return np.concatenate([mesh.positions_m[used], inside.astype(np.float32)])
+    used = np.zeros(len(mesh.positions_m), np.bool_)
+    used[mesh.faces.reshape(-1)] = True
+    return np.concatenate([mesh.positions_m[np.flatnonzero(used)[::step]], inside.astype(np.float32)])
 
 
 def surface_distance(raycaster: Raycaster, one: Mesh, other: Mesh, samples: int, run: Run) -> SurfaceDistance:

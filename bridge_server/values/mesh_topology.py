@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
+from bridge_server.blocks import over_blocks
 from bridge_server.values.mesh import Mesh
 
 
@@ -95,9 +96,15 @@ def tidied(mesh: Mesh) -> Mesh:
 
 def face_areas(mesh: Mesh) -> Float64[np.ndarray, "faces"]:
     """Area of each face in square metres."""
-    corners = mesh.positions_m.astype(np.float64)[mesh.faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return np.asarray(np.linalg.norm(cross, axis=1) / 2.0)
+    areas = np.empty(len(mesh.faces))
+
+    def measure(rows: slice) -> None:
+        corners = mesh.positions_m[mesh.faces[rows]].astype(np.float64)
+        (x, y, z), (u, v, w) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+        areas[rows] = np.sqrt((y * w - z * v) ** 2 + (z * u - x * w) ** 2 + (x * v - y * u) ** 2) / 2.0
+
+    over_blocks(measure, len(areas))
+    return areas
 
 
 def welded_exactly(
