@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int32
 
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.backends.texels.base import Places, SurfaceMap, texel_kernels
@@ -16,7 +16,7 @@ from bridge_server.stages.gutter import gutter_for, texel_of
 from bridge_server.stages.occlusion import Hemisphere, hemisphere_sets, openness
 from bridge_server.stages.occlusion_smoothing import denoised, enlarged
 from bridge_server.stages.stage import Range, Stage
-from bridge_server.stages.texel_spots import CENTER, SPREAD, Spots, center_taken, hits_at
+from bridge_server.stages.texel_spots import CENTER, SPREAD, center_taken, hits_at
 from bridge_server.values.mesh import HighPoly, Mesh, UnwrappedMesh
 from bridge_server.values.texture import AoMap, TexelHits
 
@@ -53,11 +53,18 @@ class BakeAo(Stage):
         high = high_poly.mesh
         scene = raycaster.scene(high.positions_m, high.faces, approximate=True)
         run.checkpoint(0.03, "reading the surface")
-        normals = corner_normals(high, hard_half_edges(high, HARD_EDGE_DEG))
-        large = _surface(high_poly, normals, unwrapped, texel_hits, 1)
-        run.checkpoint(0.07, "reading the surface")
-        small = large if self.coarseness == 1 else _surface(high_poly, normals, unwrapped, texel_hits, self.coarseness)
-        spots = hits_at(texel_hits, self.coarseness, self._spots(texel_hits))
+        hard = hard_half_edges(high, HARD_EDGE_DEG)
+        run.checkpoint(0.05, "reading the surface")
+        normals = corner_normals(high, hard)
+        run.checkpoint(0.06, "reading the surface")
+        fine = hits_at(texel_hits, 1, CENTER)
+        large = _surface(high_poly, normals, unwrapped, texel_hits, fine[:, 0], coarseness=1)
+        run.checkpoint(0.08, "reading the surface")
+        if self.coarseness > 1:
+            spots = hits_at(texel_hits, self.coarseness, CENTER)
+            small = _surface(high_poly, normals, unwrapped, texel_hits, spots[:, 0], coarseness=self.coarseness)
+        else:
+            spots, small = (hits_at(texel_hits, 1, SPREAD) if self._is_shared(texel_hits) else fine), large
         hemisphere = Hemisphere(
             scene=scene,
             sets=hemisphere_sets(self.samples, spots.shape[1]),
@@ -90,10 +97,12 @@ class BakeAo(Stage):
         filled = gutter.fill(values[:, :, None])[:, :, 0]
         return AoMap(pixels=np.rint(np.clip(filled, 0.0, 1.0) * 255.0).astype(np.uint8))
 
-    def _spots(self, hits: TexelHits) -> Spots:
-        """Where in a texel rays start; a texel of one hit has one place, and few rays leave none to share."""
-        shared = self.coarseness == 1 and hits.supersample > 1 and self.samples % len(SPREAD) == 0
-        return SPREAD if shared else CENTER
+    def _is_shared(self, hits: TexelHits) -> bool:
+        """Whether rays start from several places in a texel, if it is computed on its own.
+
+        A coarse value is no mean over its texel: it stands for a place that finer texels are interpolated between.
+        """
+        return hits.supersample > 1 and self.samples % len(SPREAD) == 0
 
 
 def _surface(
@@ -101,11 +110,12 @@ def _surface(
     corner_normals: Float32[np.ndarray, "faces 3 3"],
     unwrapped: UnwrappedMesh,
     hits: TexelHits,
+    rows: Int32[np.ndarray, "texels"],
+    *,
     coarseness: int,
 ) -> SurfaceMap:
-    """The high poly under the centre of each texel of a map that is coarser by a factor."""
+    """The high poly at the hits that stand for the texels of a map that is coarser by a factor."""
     size = -(-hits.resolution_px // coarseness)
-    rows = hits_at(hits, coarseness, CENTER)[:, 0]
     mesh = high_poly.mesh
     faces, weights = hits.high_face[rows], hits.high_weights[rows]
     row, column = np.divmod(texel_of(hits)[rows], hits.resolution_px)

@@ -34,7 +34,8 @@ def texel_means(
     """
     size, fine, count = hits.resolution_px, hits.supersample, len(hits.index)
     means = np.zeros((size, size, channels), np.float32)
-    starts = np.searchsorted(hits.index, np.arange(size + 1) * (size * fine * fine))
+    begins = np.arange(size + 1, dtype=np.int32) * np.int32(size * fine * fine)  # of another type, the index is copied
+    starts = np.searchsorted(hits.index, begins)
     kernels, top = texel_kernels(), 0
     while top < size:
         end = max(int(np.searchsorted(starts, starts[top] + HITS_AT_ONCE, side="right")) - 1, top + 1)

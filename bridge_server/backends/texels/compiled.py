@@ -125,7 +125,7 @@ class CompiledTexels:
     ) -> None:
         """Mean of the cells in each texel."""
         rows, edge, channels = means.shape
-        begins = (first_row + np.arange(rows + 1)) * edge * supersample * supersample
+        begins = np.arange(first_row, first_row + rows + 1, dtype=np.int32) * np.int32(edge * supersample * supersample)
         starts = np.searchsorted(index, begins).astype(np.int32)
         counts = np.zeros(rows * edge, np.int32)
         means[...] = 0.0
@@ -205,7 +205,8 @@ class CompiledTexels:
             self._launch("paint_centers", len(listed), *place, layout.points, faces, listed, owner)
         else:
             begin, end = first * fine * across, last * fine * across
-            part = slice(*np.searchsorted(layout.centers.index, (begin, end)))
+            ends = np.array([begin, end], np.int32)  # of another type, the whole index would be copied for each strip
+            part = slice(*np.searchsorted(layout.centers.index, ends))
             owner[layout.centers.index[part] - begin] = layout.centers.faces[part]
         covered = (owner.reshape(rows, fine, edge, fine) != NOBODY).any(axis=(1, 3))
         nearest = np.full(rows * edge, FARTHEST, np.uint64)
