@@ -107,8 +107,9 @@ def _is_neck(mesh: Mesh, inside: Bool[np.ndarray, "faces"], opening: Opening) ->
     """Whether there is a tube that faces the axis, on either side of the border, and around it one that faces away."""
     bore_m = EVEN * opening.width_m
     neck_m = min(THICK * opening.width_m, SLENDER * hollow_width_m(mesh, inside))
-    bore = any(_is_tube(mesh, side, opening, bore_m, -1.0) for side in (inside, ~inside))
-    return bore and _is_tube(mesh, ~inside, opening, neck_m, 1.0)
+    if not _is_tube(mesh, ~inside, opening, neck_m, 1.0):
+        return False
+    return any(_is_tube(mesh, side, opening, bore_m, -1.0) for side in (inside, ~inside))
 
 
 def _is_tube(mesh: Mesh, side: Bool[np.ndarray, "faces"], opening: Opening, widest_m: float, outward: float) -> bool:
