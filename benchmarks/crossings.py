@@ -5,6 +5,9 @@
 by PyMeshLab's selection; faces in one plane make the two differ a little before.
 """
 
+import argparse
+import json
+
 import numpy as np
 from jaxtyping import Float64
 
@@ -86,20 +89,26 @@ def row(name: str, high: HighPoly) -> dict[str, object] | None:
 
 
 def main() -> None:
-    """Measure, print a table, write the result."""
+    """Measure, print a table, write the result; with names those rows of the result alone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="meshes of the set, eight, eight_fine; all of them without any")
+    names = parser.parse_args().names
     asked = [(mesh.name, mesh.load) for mesh in MESHES if mesh.name != "two_million"]
     asked += [("eight", lambda: tube_along_an_eight(200, 24)), ("eight_fine", lambda: tube_along_an_eight(1600, 100))]
     row("warm", tube_along_an_eight(60, 12))  # compiles kernels
-    rows = []
+    rows = {str(known["mesh"]): known for known in _known()} if names else {}
     print(f"{'mesh':20} {'faces':>18} {'pairs':>12} {'PyMeshLab':>12} cpu s")
     for name, load in asked:
-        found = row(name, load())
-        if found is None:
-            continue
-        rows.append(found)
-        print(_line(found), flush=True)
-        path = _machine.write("crossings", {"meshes": rows})
-    print(path)
+        found = row(name, load()) if not names or name in names else None
+        if found is not None:
+            rows[name] = found
+            print(_line(found), flush=True)
+            _machine.write("crossings", {"meshes": list(rows.values())})
+
+
+def _known() -> list[dict[str, object]]:
+    path = _machine.RESULTS / "crossings.json"
+    return json.loads(path.read_text(encoding="utf-8"))["meshes"] if path.is_file() else []
 
 
 def _line(found: dict[str, object]) -> str:
