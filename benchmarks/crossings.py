@@ -82,7 +82,7 @@ def row(name: str, high: HighPoly) -> dict[str, object] | None:
         "after": counted(resolved),
         "inside_changed": round(inside_changed(plain, resolved, SilentRun()), 5),
         "outline_likeness": round(outline_likeness(plain, resolved, SilentRun()), 5),
-        "color_drift": round(color_drift(high.field, plain, resolved, raycaster), 5),
+        "color_drift": round(color_drift(high.field, plain, resolved, raycaster, patches=False), 5),
         "processor_s": seconds,
         "notices": [f"{notice.code}: {notice.message}" for notice in made[1].notices],
     }

@@ -87,7 +87,7 @@ class Guard:
         lacking = 1.0 - outline_likeness(before, after, run)
         if lacking > self.limits.outline:
             yield f"it changed the outline by {lacking:.1%}."
-        drift = color_drift(self.field, before, after, self.raycaster)
+        drift = color_drift(self.field, before, after, self.raycaster, patches=effect is not Effect.RESOLVES)
         if drift > self.limits.color:
             yield f"its new faces differ in colour from those around them by {drift:.2f}."
 
@@ -135,10 +135,10 @@ def inside_changed(before: Mesh, after: Mesh, run: Run) -> float:
     return float((inside[0] ^ inside[1]).sum() / max(inside[0].sum(), 1))
 
 
-def color_drift(field: SurfaceField, before: Mesh, after: Mesh, raycaster: Raycaster) -> float:
+def color_drift(field: SurfaceField, before: Mesh, after: Mesh, raycaster: Raycaster, *, patches: bool = True) -> float:
     """Mean difference of base colour between the new faces and the nearest places of the surface that was there.
 
-    Where most faces were kept, these are the neighbours of a patch; else the mesh as it was before the step.
+    Where most faces were kept, and new ones are ``patches``, these are the neighbours; else the mesh before the step.
     """
     kept = same_faces(after, before).faces >= 0
     areas = face_areas(after)
@@ -149,7 +149,7 @@ def color_drift(field: SurfaceField, before: Mesh, after: Mesh, raycaster: Rayca
     if not len(chosen):
         return 0.0
     points = after.positions_m[after.faces[chosen]].mean(axis=1)
-    old = Mesh(positions_m=after.positions_m, faces=after.faces[kept]) if kept.mean() > 0.5 else before
+    old = Mesh(positions_m=after.positions_m, faces=after.faces[kept]) if patches and kept.mean() > 0.5 else before
     locate = SceneLocate(raycaster)
     place = locate(old.positions_m, old.faces, points)
     around = np.einsum("pc,pcd->pd", place.barycentrics, old.positions_m[old.faces[place.faces]])

@@ -108,6 +108,17 @@ def test_faces_that_meet_no_other_stay_to_the_bit_and_the_cut_ones_take_the_colo
     assert np.einsum("ij,ij->i", away, normals).min() > 0.85  # the other sheet's would be off by its angle to this one
 
 
+def test_black_that_runs_through_white_is_no_wrong_colour():
+    axis, around = cases.eight_axis(), 12
+    high = cases.striped(cases.looped_tube(axis, cases.RADIUS_M, around), axis, around)
+    late = np.arange(len(high.mesh.positions_m)) >= len(high.mesh.positions_m) // 2
+    color = np.where(late[:, None], np.ones(3), np.zeros(3)).astype(np.float32)
+    high = replace(high, field=replace(high.field, base_color=color))
+    stage = Repair(resolve_intersections=True, max_color_change=0.02)
+    found = stage(SilentRun(), RAYCASTERS.load("embree"), high_poly=high)
+    assert "intersections_resolved" in {notice.code for notice in found.notices}
+
+
 def test_two_shells_of_which_one_runs_through_itself_become_one():
     ball = shapes.sphere(0.4, 3, (0.9, -0.4, 0.0))
     found, notices = resolved(shapes.merged(cases.bent_tube(), ball))
