@@ -246,20 +246,20 @@ def _row(mesh: BenchMesh, peers: list[str]) -> dict[str, object]:
         "outline_likeness": round(outline_likeness(tidied(high.mesh), found, SilentRun()), 4),
         "failed": failed,
         "notices": notices,
-        "peers": {name: beside(name, high.mesh) for name in peers if mesh.kind is Kind.DEFECT},
+        "peers": {name: beside(name, high.mesh, before, mesh) for name in peers if mesh.kind is Kind.DEFECT},
     }
 
 
-def beside(name: str, mesh: Mesh) -> dict[str, object]:
-    """What a peer makes of a mesh, in a child process that is ended when time is up."""
+def beside(name: str, mesh: Mesh, before: Measured, bench: BenchMesh) -> dict[str, object]:
+    """What a peer makes of a mesh, in a child process that is ended when time is up, judged as ours is."""
     arrays = (np.array(mesh.positions_m), np.array(mesh.faces))
     told: dict[str, object] = {"version": version(PEERS[name][0])}
     try:
         positions, faces, cpu_s = call_isolated(
             "benchmarks.repair:timed", name, *arrays, run=SilentRun(), time_limit_s=PEER_LIMIT_S
         )
-        found = tidied(Mesh(positions_m=positions, faces=faces))
-        return told | {"processor_s": round(cpu_s, 2)} | asdict(measure(found))
+        found = measure(tidied(Mesh(positions_m=positions, faces=faces)))
+        return told | {"processor_s": round(cpu_s, 2)} | asdict(found) | {"failed": verdict(before, found, bench)}
     except (ForgeError, ValueError, IndexError, RuntimeError) as error:
         return told | {"error": f"{type(error).__name__}: {error}"[:200]}
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
+from bridge_server.stages.repair_crossings import crossing_pairs
 from bridge_server.stages.repair_guard import Effect, Guard, Limits
 from bridge_server.stages.repair_hidden import covered_by_glass, hidden_surfaces
 from bridge_server.stages.repair_holes import IsMeant, fill_holes, nothing_meant
@@ -24,7 +25,7 @@ from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.mesh import HighPoly, Mesh, edge_face_counts, is_watertight
 from bridge_server.values.mesh_split import fins_of, split_non_manifold
-from bridge_server.values.mesh_topology import EdgeTable, compacted, edge_table, tidied
+from bridge_server.values.mesh_topology import EdgeTable, compacted, edge_table, face_components, tidied
 from bridge_server.values.mesh_winding import oriented_outward
 
 TORN_SHARE = 0.05
@@ -44,7 +45,7 @@ class Repair(Stage):
 
     name: ClassVar[str] = "repair"
     writes: ClassVar[str] = "high_poly"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     method: RepairMethod = RepairMethod.OWN
     """``pymeshfix`` (AGPL, to be installed separately) runs on each shell after the own steps."""
     stitch_share: Annotated[float, Range(0.0, 0.01)] = 1e-5
@@ -60,7 +61,8 @@ class Repair(Stage):
     keep_openings: bool = True
     """Leave open what is meant to be: the flat rim at the top of a bowl or a bag, and holes that one looks through."""
     resolve_intersections: bool = False
-    """Unite shells that run into each other; needs a closed mesh."""
+    """Unite shells that run into each other, and take out what lies inside a shell that runs through itself; needs a
+    closed mesh."""
     max_volume_change: Annotated[float, Range(0.0, 1.0)] = 0.1
     """A step that changes the volume of a closed mesh by more than this share is refused."""
     max_area_change: Annotated[float, Range(0.0, 1.0)] = 0.3
@@ -248,10 +250,30 @@ class _Work:
 
     def united(self, mesh: Mesh, run: Run) -> Mesh:
         if not is_watertight(mesh):
-            self.warn("intersections_left", "Shells were not united, because the mesh is open.")
+            self.warn("intersections_left", "Faces that run through each other were left, because the mesh is open.")
             return mesh
-        work: Callable[[Mesh], Mesh] = lambda m: isolated("united_shells", m, run, "uniting")  # noqa: E731
-        return self.step(mesh, "uniting_shells", work, PartialRun(run, 1.0, 1.0), Effect.UNITES)
+        pairs = crossing_pairs(mesh, PartialRun(run, 0.0, 0.1))
+        shells = face_components(mesh.faces)
+        found = mesh
+        if (shells[pairs[:, 0]] == shells[pairs[:, 1]]).any():
+            found = self.resolved(mesh, PartialRun(run, 0.1, 0.5))
+        if found is mesh and shells.any():
+            work: Callable[[Mesh], Mesh] = lambda m: isolated("united_shells", m, run, "uniting")  # noqa: E731
+            found = self.step(mesh, "uniting_shells", work, PartialRun(run, 0.5, 0.9), Effect.UNITES)
+        if len(pairs):
+            left = len(pairs) if found is mesh else len(crossing_pairs(found, PartialRun(run, 0.9, 1.0)))
+            message = f"{len(pairs):,} pairs of faces ran through each other; {left:,} do still."
+            (self.warn if left else self.tell)("intersections_left" if left else "intersections_resolved", message)
+        return found
+
+    def resolved(self, mesh: Mesh, run: Run) -> Mesh:
+        """Without the parts of a shell that lie inside it."""
+        if find_spec("pymeshlab") is None:
+            message = "A shell that runs through itself was left as it is, because pymeshlab is not installed."
+            self.warn("repair_fallback", message, "pip install pymeshlab (GPL-3).")
+            return mesh
+        work: Callable[[Mesh], Mesh] = lambda m: isolated("without_crossings", m, run, "resolving")  # noqa: E731
+        return self.step(mesh, "resolving_crossings", work, PartialRun(run, 0.8, 1.0), Effect.RESOLVES)
 
     def step(
         self, mesh: Mesh, name: str, work: Callable[[Mesh], Mesh], run: Run, effect: Effect = Effect.KEEPS

@@ -16,8 +16,12 @@ from bridge_server.stages.surface_places import SceneLocate
 from bridge_server.values.mesh import Mesh, area_m2, edge_face_counts, is_watertight, volume_m3
 from bridge_server.values.mesh_topology import face_areas
 from bridge_server.values.surface import SurfaceField
+from bridge_server.values.winding_number import winding_field
 
 COLOR_SAMPLES = 600
+INSIDE_SAMPLES = 800
+NEAR_SHARE = 1e-3
+"""How far from the surface, in diagonals, it is asked what lies inside."""
 
 
 class Effect(enum.Enum):
@@ -27,6 +31,8 @@ class Effect(enum.Enum):
     """Area and volume stay about as they are."""
     UNITES = enum.auto()
     """Area and volume may fall, down to those of one shell."""
+    RESOLVES = enum.auto()
+    """What lies inside the surface goes: area and volume may fall, but what was inside stays inside."""
     UNCOVERS = enum.auto()
     """What nobody sees goes: area and volume may change at will, the outline may not."""
     TRIMS = enum.auto()
@@ -76,10 +82,12 @@ class Guard:
         ):
             if abs(change) > limit:
                 yield f"it changed {what.format(change)}"
+        if effect is Effect.RESOLVES and (gone := inside_changed(before, after, run)) > self.limits.volume:
+            yield f"it changed {gone:.1%} of what the surface goes around."
         lacking = 1.0 - outline_likeness(before, after, run)
         if lacking > self.limits.outline:
             yield f"it changed the outline by {lacking:.1%}."
-        drift = color_drift(self.field, before, after, self.raycaster)
+        drift = color_drift(self.field, before, after, self.raycaster, patches=effect is not Effect.RESOLVES)
         if drift > self.limits.color:
             yield f"its new faces differ in colour from those around them by {drift:.2f}."
 
@@ -92,6 +100,8 @@ def _changes(before: Mesh, after: Mesh, effect: Effect, limit: float) -> tuple[f
     """Growth of area and of volume, as far as the effect does not excuse them."""
     if effect is Effect.UNCOVERS:
         return 0.0, 0.0
+    if effect is Effect.RESOLVES:
+        return max(area_m2(after) / max(area_m2(before), 1e-300) - 1.0, 0.0), 0.0
     volume = volume_m3(before) if is_watertight(before) else 0.0
     if effect is Effect.UNITES:
         kept = volume_m3(after) > (1.0 - limit) * max(volume_m3(shell) for shell in shells_of(before))
@@ -100,10 +110,35 @@ def _changes(before: Mesh, after: Mesh, effect: Effect, limit: float) -> tuple[f
     return area_m2(after) / max(area_m2(before), 1e-300) - 1.0, swollen
 
 
-def color_drift(field: SurfaceField, before: Mesh, after: Mesh, raycaster: Raycaster) -> float:
+def inside_changed(before: Mesh, after: Mesh, run: Run) -> float:
+    """Share of the places with a winding number above 0 that one of two surfaces has inside and the other has not.
+
+    Asked are places a thousandth of the diagonal on either side of the surface before, and others all over its box.
+    """
+    chosen = strata(face_areas(before), INSIDE_SAMPLES)
+    corners = before.positions_m.astype(np.float64)[before.faces[chosen]]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    lift = NEAR_SHARE * before.diagonal_m * normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    middle = corners.mean(axis=1)
+    low, high = (bound.astype(np.float64) for bound in before.bounds_m)
+    anywhere = low + (high - low) * np.random.default_rng(0).random((INSIDE_SAMPLES, 3))
+    points = np.concatenate([middle - lift, middle + lift, anywhere])
+    inside = []
+    for mesh in (before, after):
+        field = winding_field(mesh.positions_m.astype(np.float64)[mesh.faces])
+        blocks = np.array_split(points, 32)
+        found = []
+        for row, block in enumerate(blocks):
+            run.checkpoint(row / len(blocks), "comparing what lies inside")
+            found.append(field.at(block) > 0.5)
+        inside.append(np.concatenate(found))
+    return float((inside[0] ^ inside[1]).sum() / max(inside[0].sum(), 1))
+
+
+def color_drift(field: SurfaceField, before: Mesh, after: Mesh, raycaster: Raycaster, *, patches: bool = True) -> float:
     """Mean difference of base colour between the new faces and the nearest places of the surface that was there.
 
-    Where most faces were kept, these are the neighbours of a patch; else the mesh as it was before the step.
+    Where most faces were kept, and new ones are ``patches``, these are the neighbours; else the mesh before the step.
     """
     kept = same_faces(after, before).faces >= 0
     areas = face_areas(after)
@@ -114,7 +149,7 @@ def color_drift(field: SurfaceField, before: Mesh, after: Mesh, raycaster: Rayca
     if not len(chosen):
         return 0.0
     points = after.positions_m[after.faces[chosen]].mean(axis=1)
-    old = Mesh(positions_m=after.positions_m, faces=after.faces[kept]) if kept.mean() > 0.5 else before
+    old = Mesh(positions_m=after.positions_m, faces=after.faces[kept]) if patches and kept.mean() > 0.5 else before
     locate = SceneLocate(raycaster)
     place = locate(old.positions_m, old.faces, points)
     around = np.einsum("pc,pcd->pd", place.barycentrics, old.positions_m[old.faces[place.faces]])

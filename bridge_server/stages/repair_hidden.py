@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from bridge_server.backends.raycaster.base import Raycaster, RayScene
 from bridge_server.run import PartialRun, Run
+from bridge_server.stages.repair_necks import hangs_on_necks, hollow_width_m
 from bridge_server.stages.repair_occupancy import reached_from_outside
 from bridge_server.stages.repair_visibility import openness, strata
 from bridge_server.stages.surface_places import SceneLocate
@@ -184,7 +185,9 @@ def _hanging_hulls(looked: Looked, asked: Bool[np.ndarray, "faces"], max_opening
         mean = float((shares[inside] * areas[inside]).sum()) / max(area, 1e-300)
         if area <= least or opening_m > max_opening_m or mean > MEAN_OPEN:
             continue
-        if opening_m <= NARROW * hollow_width_m(mesh, inside) and flood_agrees(mesh, inside, opening_m):
+        if opening_m > NARROW * hollow_width_m(mesh, inside) or not flood_agrees(mesh, inside, opening_m):
+            continue
+        if not hangs_on_necks(mesh, inside, table.edges[table.of_half_edge[pairs[cut, 0]]]):
             found.append(Hull(np.flatnonzero(inside), opening_m))
     return found
 
@@ -266,16 +269,6 @@ def _widest_opening(edges: Int64[np.ndarray, "cut 2"], length: Float64[np.ndarra
     used, numbers = np.unique(edges, return_inverse=True)
     labels = component_labels(len(used), numbers.reshape(-1, 2))
     return float(np.bincount(labels[numbers.reshape(-1, 2)[:, 0]], length).max() / np.pi)
-
-
-def hollow_width_m(mesh: Mesh, inside: Bool[np.ndarray, "faces"]) -> float:
-    """Four volumes over the area: the bore of a long pipe, two thirds of the width of a ball."""
-    corners = mesh.positions_m[mesh.faces[inside]].astype(np.float64)
-    corners = corners - corners.mean(axis=(0, 1))
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    volume = np.einsum("ij,ij->i", corners[:, 0], cross).sum() / 6.0
-    area = np.linalg.norm(cross, axis=1).sum() / 2.0
-    return float(4.0 * abs(volume) / max(area, 1e-300))
 
 
 def flood_agrees(mesh: Mesh, gone: Bool[np.ndarray, "faces"], opening_m: float) -> bool:

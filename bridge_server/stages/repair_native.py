@@ -1,4 +1,7 @@
-"""Repairs by native libraries, each function run in a child process: manifold3d (Apache) and pymeshfix (AGPL)."""
+"""Repairs by native libraries, each function run in a child process.
+
+manifold3d (Apache), libigl and CGAL as PyMeshLab ships them (GPL), and pymeshfix (AGPL).
+"""
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -7,7 +10,8 @@ from bridge_server.backends.isolation import call_isolated
 from bridge_server.errors import StageFailed
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh, volume_m3
-from bridge_server.values.mesh_topology import compacted, face_components
+from bridge_server.values.mesh_split import split_non_manifold
+from bridge_server.values.mesh_topology import compacted, distinct_corners, face_components, welded_exactly
 
 CALL = "bridge_server.stages.repair_native:{}"
 TIME_LIMIT_S = 120.0
@@ -50,6 +54,36 @@ def united_shells(positions: Float32[np.ndarray, "vertices 3"], faces: Int32[np.
         result = result - manifold3d.Manifold.batch_boolean(cavities, manifold3d.OpType.Add)
     mesh = result.to_mesh()
     return np.asarray(mesh.vert_properties[:, :3], np.float32), np.asarray(mesh.tri_verts, np.int32)
+
+
+def without_crossings(positions: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]) -> Arrays:
+    """The border of all places that the surface goes around more often forward than backward.
+
+    The surface is cut along every line on which it meets itself, in exact arithmetic, and of the parts those stay that
+    have a winding number above 0 on one side alone (Zhou, Grinspun, Zorin and Jacobson 2016, "Mesh arrangements for
+    solid geometry"). Faces that meet no other keep their corners to the bit.
+    """
+    import pymeshlab
+
+    low, high = positions.min(axis=0).astype(np.float64), positions.max(axis=0).astype(np.float64)
+    reach = max(float((high - low).max()), 1e-30)
+    aside = high + reach * (1.0 + np.eye(4, 3, -1))  # the filter unites two meshes: a tetrahedron clear of the first
+    meshes = pymeshlab.MeshSet(verbose=False)
+    meshes.add_mesh(pymeshlab.Mesh(positions.astype(np.float64), faces))
+    meshes.add_mesh(pymeshlab.Mesh(aside, np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32)))
+    try:
+        meshes.generate_boolean_union(first_mesh=0, second_mesh=1)
+    except pymeshlab.PyMeshLabException as error:
+        message = f"PyMeshLab cannot unite the mesh with itself ({error})."
+        raise StageFailed(message, subject="resolve_intersections") from error
+    places = np.asarray(meshes.current_mesh().vertex_matrix())
+    triangles = np.asarray(meshes.current_mesh().face_matrix(), np.int32)
+    own = (places <= high + 0.5 * reach).any(axis=1)[triangles].all(axis=1)
+    rounded = np.ascontiguousarray(places, np.float32)
+    kept, owner = welded_exactly(rounded)
+    triangles = owner[triangles[own]].astype(np.int32)
+    mesh = split_non_manifold(compacted(rounded[kept], triangles[distinct_corners(triangles)]))
+    return np.array(mesh.positions_m), np.array(mesh.faces)
 
 
 def meshfix_shells(positions: Float32[np.ndarray, "vertices 3"], faces: Int32[np.ndarray, "faces 3"]) -> Arrays:
