@@ -76,7 +76,7 @@ class MakeCollision(Stage):
 
     name: ClassVar[str] = "collision"
     writes: ClassVar[str] = "collision"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     shape: CollisionShape = CollisionShape.CONVEX
     """``convex`` makes several pieces, with simple shapes among them; every other kind makes a single one of it."""

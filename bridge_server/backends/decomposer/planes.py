@@ -48,7 +48,7 @@ class PlanesDecomposer:
     @property
     def identity(self) -> str:
         """Changes with the library and with how we search."""
-        return f"planes 1 manifold {version('manifold3d')}"
+        return f"planes 2 manifold {version('manifold3d')}"
 
     @classmethod
     def availability(cls) -> Availability:
