@@ -32,15 +32,30 @@ SAMPLES = 100_000
 
 def bounded_solid(mesh: Mesh) -> "Manifold | None":
     """All shells united, and cavities that nobody can get into filled. None where the mesh is open or inside out."""
-    from manifold3d import Error, Manifold, OpType
+    from manifold3d import Error, Manifold
     from manifold3d import Mesh as Arrays
 
     solid = Manifold(Arrays(np.array(mesh.positions_m, np.float32), np.array(mesh.faces, np.uint32)))
     if solid.status() != Error.NoError or solid.volume() <= 0.0:
         return None
-    shells = [shell for shell in solid.decompose() if shell.volume() > 0.0]
-    solid = Manifold.batch_boolean(shells, OpType.Add) if len(shells) > 1 else shells[0]
+    solid = cavities_filled(solid)
     return solid if solid.num_tri() >= 4 and solid.volume() > 0.0 else None
+
+
+def cavities_filled(solid: "Manifold") -> "Manifold":
+    """All shells united without those that are wound inward, around an inside that is closed off."""
+    from manifold3d import Manifold, OpType
+
+    shells = [shell for shell in solid.decompose() if shell.volume() > 0.0]
+    return Manifold.batch_boolean(shells, OpType.Add) if len(shells) > 1 else shells[0]
+
+
+def mesh_of(solid: "Manifold") -> Mesh:
+    """Its triangles."""
+    arrays = solid.to_mesh()
+    return Mesh(
+        positions_m=np.array(arrays.vert_properties[:, :3], np.float32), faces=np.array(arrays.tri_verts, np.int32)
+    )
 
 
 def simplified(solid: "Manifold", triangles: int, diagonal_m: float) -> "Manifold":

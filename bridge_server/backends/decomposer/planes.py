@@ -21,7 +21,7 @@ from bridge_server.backends.table import Availability
 from bridge_server.errors import StageFailed
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
-from bridge_server.values.solid import bounded_solid, simplified
+from bridge_server.values.solid import bounded_solid, mesh_of, simplified
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
@@ -71,7 +71,7 @@ class PlanesDecomposer:
         )
         if complete:
             pieces, complete = _refined(parts, pieces, settings, ends_s, run)
-        meshes = [_as_mesh(piece.hull) for piece in pieces]
+        meshes = [mesh_of(piece.hull) for piece in pieces]
         meshes.sort(key=lambda mesh: -float(np.ptp(mesh.positions_m, axis=0).prod()))
         return Decomposition(pieces=tuple(meshes), complete=complete)
 
@@ -158,10 +158,3 @@ def grouped(shells: list["Manifold"], most: int) -> list["Manifold"]:
     owner = np.linalg.norm(centers[:, None] - centers[None, chosen], axis=2).argmin(axis=1)
     groups = [[shells[row] for row in np.flatnonzero(owner == number)] for number in range(most)]
     return [_united(group) for group in groups if group]
-
-
-def _as_mesh(piece: "Manifold") -> Mesh:
-    arrays = piece.to_mesh()
-    return Mesh(
-        positions_m=np.array(arrays.vert_properties[:, :3], np.float32), faces=np.array(arrays.tri_verts, np.int32)
-    )
