@@ -11,6 +11,8 @@ from bridge_server.values.mesh import Mesh, face_cross_products
 if TYPE_CHECKING:
     from scipy.spatial import ConvexHull
 
+NEEDLE = 3e-5
+"""Height, as a share of the diagonal, below which rounding decides where a triangle faces; its neighbours serve."""
 GROWTH_STEPS = 16
 PUSHED_TOGETHER = 0.25
 """Points are heeded in one step where they are missed by this share of the worst."""
@@ -150,7 +152,9 @@ def outside_distance_m(hull: Mesh, points_m: Float[np.ndarray, "points 3"]) -> F
     """Distance to the outermost face plane of a convex mesh: negative inside, a lower bound outside."""
     cross = face_cross_products(hull)
     length = np.linalg.norm(cross, axis=1, keepdims=True)
-    sound = length[:, 0] > 1e-12 * length.max()
+    corners = hull.positions_m[hull.faces].astype(np.float64)
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    sound = (length[:, 0] > NEEDLE * longest * hull.diagonal_m) | (length[:, 0] == length.max())
     normals = cross[sound] / length[sound]
     offsets = np.einsum("ij,ij->i", normals, hull.positions_m.astype(np.float64)[hull.faces[sound, 0]])
     result = np.empty(len(points_m))
