@@ -8,7 +8,8 @@ shorter limit. ``collision.png`` shows mesh and pieces side by side. ``others`` 
 with something else: where it is not near 0, only ``cpu_seconds`` count.
 
 Containment is the share of surface samples in a piece or at most 1 % of the diagonal outside (``strict``: 0.1 %);
-excess is the volume in the pieces and not in the mesh, over that of the mesh, as ``values/collision.py`` says.
+excess is the volume in the pieces and not in the mesh, over that of the mesh, as ``values/collision.py`` says;
+``excess_material`` the same where an inside behind narrow openings is not taken for solid.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from bridge_server.stages.render_view import prepare_view, render_view
 from bridge_server.stages.repair import Repair
 from bridge_server.values.collision import Collision, CollisionShape
 from bridge_server.values.convex import convex_hull
+from bridge_server.values.hollow import filled
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh
 from bridge_server.values.solid import bounded_solid, wrapped
 from bridge_server.values.surface import VertexField
@@ -72,6 +74,7 @@ class Figures:
     containment: float = 0.0
     strict: float = 0.0
     excess: float = float("nan")
+    excess_material: float = float("nan")
     open: bool = False
     lod0_triangles: int = 0
     error: str = ""
@@ -112,6 +115,7 @@ def measured(mesh: BenchMesh, low: LowPoly, method: str, limit_s: float) -> tupl
     if failed:
         return figures, []
     whole = bounded_solid(low.mesh)
+    solid = low.mesh if whole is not None else wrapped(low.mesh)
     samples = surface_samples(low.mesh, 7, 20_000)
     size = low.mesh.diagonal_m
     figures = replace(
@@ -122,7 +126,8 @@ def measured(mesh: BenchMesh, low: LowPoly, method: str, limit_s: float) -> tupl
         most_vertices=max(len(piece.mesh.positions_m) for piece in pieces),
         containment=round(containment(pieces, samples, 0.01 * size), 5),
         strict=round(containment(pieces, samples, 0.001 * size), 5),
-        excess=round(excess_volume(pieces, low.mesh if whole is not None else wrapped(low.mesh)), 4),
+        excess=round(excess_volume(pieces, filled(low.mesh) or solid), 4),
+        excess_material=round(excess_volume(pieces, solid), 4),
         open=whole is None,
         lod0_triangles=len(low.mesh.faces),
     )

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from bridge_server.values.mesh import HighPoly, Mesh
+from bridge_server.values.mesh import HighPoly, Mesh, volume_m3
+from bridge_server.values.mesh_topology import tidied
 from bridge_server.values.surface import VertexField
+
+AROUND = 48
 
 
 def box(
@@ -89,6 +92,20 @@ def sphere(radius_m: float = 0.5, subdivisions: int = 4, center: tuple[float, fl
         faces = np.concatenate([np.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
     positions *= radius_m / np.linalg.norm(positions, axis=1, keepdims=True)
     return Mesh(positions_m=(positions + np.asarray(center)).astype(np.float32), faces=faces.astype(np.int32))
+
+
+def revolved(profile: list[tuple[float, float]]) -> Mesh:
+    """Closed body of revolution about Y from radii and heights that begin and end on the axis, of ``AROUND`` sides."""
+    turn = np.linspace(0.0, 2.0 * np.pi, AROUND, endpoint=False)
+    place = np.array([[(r * np.cos(t), y, -r * np.sin(t)) for t in turn] for r, y in profile])
+    grid = grid_surface(len(profile), AROUND, place, wrap_rows=False, wrap_columns=True)
+    return tidied(grid) if volume_m3(grid) > 0.0 else tidied(flipped(grid))
+
+
+def bottle(neck_m: float = 0.04) -> Mesh:
+    """1 m high and 0.4 m wide with walls of 1 cm, and a neck of that inner radius and 0.3 m height."""
+    outer = [(0.0, 0.0), (0.2, 0.0), (0.2, 0.7), (neck_m + 0.01, 0.7), (neck_m + 0.01, 1.0)]
+    return revolved([*outer, (neck_m, 1.0), (neck_m, 0.69), (0.19, 0.69), (0.19, 0.01), (0.0, 0.01)])
 
 
 def merged(*meshes: Mesh) -> Mesh:

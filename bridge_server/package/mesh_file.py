@@ -14,6 +14,7 @@ from bridge_server.stages.load_mesh_formats import RawSurface
 from bridge_server.values.base import Notice
 from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
 from bridge_server.values.convex import convex_hull
+from bridge_server.values.hollow import filled
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_topology import compacted, tidied
 from bridge_server.values.solid import bounded_solid, wrapped
@@ -82,6 +83,6 @@ def measured_collision(found: MeshFile) -> Collision:
     held, excess = 0.0, float("nan")
     if fits:
         held = containment(fits, surface_samples(found.mesh, 0), TOLERANCE * size)
-        solid = found.mesh if bounded_solid(found.mesh) is not None else wrapped(found.mesh)
-        excess = excess_volume(fits, solid)
+        closed = bounded_solid(found.mesh) is not None
+        excess = excess_volume(fits, filled(found.mesh) or found.mesh if closed else wrapped(found.mesh))
     return Collision(pieces=found.pieces, containment=held, excess_volume=excess, method="file")

@@ -22,9 +22,10 @@ from bridge_server.stages.collision_shapes import FittedShape, fit_box, fit_caps
 from bridge_server.stages.collision_simple import simple_instead
 from bridge_server.stages.collision_snug import drawn_close
 from bridge_server.stages.stage import Range, Stage
-from bridge_server.values.base import Notice
+from bridge_server.values.base import Notice, Severity
 from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
 from bridge_server.values.convex import convex_hull, is_convex
+from bridge_server.values.hollow import OPENING, filled
 from bridge_server.values.mesh import LowPoly, Mesh, is_watertight, volume_m3
 from bridge_server.values.solid import bounded_solid, wrapped
 
@@ -44,9 +45,11 @@ class Shape:
 
     mesh: Mesh
     solid: Mesh
-    """The mesh itself where it is closed, else the surface wrapped around it."""
+    """The mesh itself where it is closed, with its inside where that is filled; else the surface wrapped around it."""
     volume_m3: float
-    """Of the mesh's solid; 0 where it bounds none."""
+    """Of the solid; 0 where the mesh bounds none."""
+    open: bool
+    """Whether the mesh bounds no solid by itself."""
     samples: Float64[np.ndarray, "samples 3"]
 
     def hull_excess(self, hull: Mesh) -> float:
@@ -55,19 +58,15 @@ class Shape:
             return excess_volume([fit_convex(hull)], self.solid)
         return volume_m3(hull) / self.volume_m3 - 1.0
 
-    @property
-    def open(self) -> bool:
-        """Whether the mesh bounds no solid by itself."""
-        return self.solid is not self.mesh
 
-
-def shape_of(mesh: Mesh, seed: int) -> Shape:
+def shape_of(mesh: Mesh, seed: int, fill_hollows: bool) -> Shape:
     """The mesh with its solid and samples of its surface."""
     solid = bounded_solid(mesh)
     samples = surface_samples(mesh, seed)
     if solid is None:
-        return Shape(mesh, wrapped(mesh), 0.0, samples)
-    return Shape(mesh, mesh, float(solid.volume()), samples)
+        return Shape(mesh, wrapped(mesh), 0.0, True, samples)
+    full = filled(mesh) if fill_hollows else None
+    return Shape(mesh, full or mesh, volume_m3(full) if full else float(solid.volume()), False, samples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +75,7 @@ class MakeCollision(Stage):
 
     name: ClassVar[str] = "collision"
     writes: ClassVar[str] = "collision"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     shape: CollisionShape = CollisionShape.CONVEX
     """``convex`` makes several pieces, with simple shapes among them; every other kind makes a single one of it."""
@@ -90,6 +89,8 @@ class MakeCollision(Stage):
     """Volume, as a share of the asset's, that a further piece has to save to be worth it."""
     simple_excess: Annotated[float, Range(0.0, 1.0)] = 0.08
     """Volume that a box, ball or capsule may add to the convex piece in whose place it comes; 0 keeps all convex."""
+    fill_hollows: bool = True
+    """Whether an inside that only narrow openings lead to, as a bottle's neck does, counts as solid."""
     time_limit_s: Annotated[float, Range(1.0, 600.0)] = 60.0
     """After this the decomposition takes the best it has found."""
     seed: Annotated[int, Range(0, 1_000_000)] = 0
@@ -101,12 +102,13 @@ class MakeCollision(Stage):
         if not len(mesh.faces) or not np.isfinite(mesh.positions_m).all() or mesh.diagonal_m <= 0.0:
             raise StageFailed("the mesh has no extent, so nothing can collide with it.", subject=self.name)
         run.checkpoint(0.0, "solid")
-        shape = shape_of(mesh, self.seed)
+        shape = shape_of(mesh, self.seed, self.fill_hollows)
         hull = convex_hull(mesh.positions_m[mesh.faces.reshape(-1)], LEAST_THICKNESS * mesh.diagonal_m)
         notices: tuple[Notice, ...] = ()
         if self.shape is CollisionShape.CONVEX:
             hulls, method, notices = self._decomposed(shape, hull, decomposer, PartialRun(run, 0.02, 0.85))
             pieces = self._fitted(hulls, shape, run)
+            notices = notices if shape.open or shape.solid is mesh else (*notices, _hollow_filled())
         else:
             pieces, method = (self._simple(hull, mesh),), self.shape.value
         for piece in pieces:
@@ -186,6 +188,15 @@ def _cut_short(limit_s: float) -> Notice:
         code="collision_time_limit",
         message=f"The convex decomposition was ended after {limit_s:g} s with the best it had found.",
         remedy="Raise collision.time_limit_s.",
+    )
+
+
+def _hollow_filled() -> Notice:
+    return Notice(
+        code="collision_hollow_filled",
+        message=f"An inside with openings narrower than {OPENING:.0%} of the longest side counts as solid.",
+        remedy="Set collision.fill_hollows to false if something has to get in.",
+        severity=Severity.INFO,
     )
 
 

@@ -15,7 +15,7 @@ from bridge_server.values.solid import bounded_solid
 SAMPLE_COUNT = 4096
 TOLERANCE = 0.01
 """How far outside of all pieces a surface sample may lie, as a share of the mesh's diagonal."""
-LOSSES = ((1.03, 0.4 * TOLERANCE), (1.06, 0.8 * TOLERANCE))
+LOSSES = ((1.02, 0.4 * TOLERANCE), (1.0, 0.8 * TOLERANCE))
 """What fewer vertices may do to a piece, where the triangle budget is kept and where it is not.
 
 The volume over that of the whole piece, and how far it may fall short of that, as a share of the mesh's diagonal.

@@ -13,13 +13,20 @@ SAMPLES = 20_000
 
 
 def drawn_close(hulls: Sequence[Mesh], mesh: Mesh, least_thickness_m: float, seed: int) -> tuple[Mesh, ...]:
-    """For each hull that of the surface in it; a point in several belongs to the one in which it lies deepest.
+    """For each hull that of the surface in it; hulls without any surface of their own are left out.
 
-    Hulls without any surface in them are left out.
+    A point in several hulls goes to the one that grows least by it, beginning with what each of them holds alone.
     """
     samples = surface_samples(mesh, seed, SAMPLES)
     points = np.concatenate([mesh.positions_m[np.unique(mesh.faces)].astype(np.float64), samples])
-    owner = outside_all_m([fit_convex(hull) for hull in hulls], points).argmin(axis=0)
+    depth = outside_all_m([fit_convex(hull) for hull in hulls], points)
+    owner = depth.argmin(axis=0)
+    shared = (depth <= 0.0).sum(axis=0) > 1
+    own = [number for number in range(len(hulls)) if ((owner == number) & ~shared).any()]
+    if own:
+        cores = [fit_convex(convex_hull(points[(owner == number) & ~shared], least_thickness_m)) for number in own]
+        growth = np.where(depth[own][:, shared] <= 0.0, outside_all_m(cores, points[shared]), np.inf)
+        owner[shared] = np.where(np.isfinite(growth.min(axis=0)), np.array(own)[growth.argmin(axis=0)], owner[shared])
     return tuple(
         convex_hull(points[owner == number], least_thickness_m)
         for number in range(len(hulls))

@@ -43,6 +43,7 @@ class Collision(Value):
     excess_volume: float
     """Volume that the pieces together enclose outside of the low poly, over that of the low poly.
 
+    An inside that only narrow openings lead to counts as solid, where the stage fills it; see ``values.hollow``.
     An open surface counts as the shell of 1/48 of its longest side around it, with what that encloses; see
     ``values.solid.wrapped``. NaN where even that has no volume, or in files written before that was so.
     """

@@ -4,14 +4,18 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 
-from bridge_server.values.mesh import Mesh, face_cross_products, vertex_normals
+from bridge_server.values.mesh import Mesh, face_cross_products
 
 if TYPE_CHECKING:
     from scipy.spatial import ConvexHull
 
-GROWTH_STEPS = 4
+NEEDLE = 3e-5
+"""Height, as a share of the diagonal, below which rounding decides where a triangle faces; its neighbours serve."""
+GROWTH_STEPS = 16
+PUSHED_TOGETHER = 0.25
+"""Points are heeded in one step where they are missed by this share of the worst."""
 BLOCK_NUMBERS = 2_000_000
 """Distances held in memory at a time."""
 WIDE_FACET = "QH6347"
@@ -52,9 +56,9 @@ def reduced_hull(hull: Mesh, max_vertices: int, slack_m: float) -> Mesh:
 def reduced_hulls(hull: Mesh, counts: Sequence[int], slack_m: float) -> Iterator[Mesh]:
     """For each rising count the hull with at most so many of its vertices, chosen farthest first.
 
-    A hull of fewer vertices lies inside; it is grown along its normals until no vertex of the whole one is farther
-    than ``slack_m`` outside, but never out of the bounding box, so what stood on the floor still does. The last one
-    is the hull itself where a count allows it.
+    A hull of fewer vertices lies inside; its faces are pushed out where a vertex of the whole one is farther than
+    ``slack_m`` outside, but never out of the bounding box, so what stood on the floor still does. The last one is the
+    hull itself where a count allows it.
     """
     order: Int64[np.ndarray, "chosen"] | None = None
     for count in counts:
@@ -67,14 +71,62 @@ def reduced_hulls(hull: Mesh, counts: Sequence[int], slack_m: float) -> Iterator
 
 
 def _grown(result: Mesh, hull: Mesh, slack_m: float) -> Mesh:
+    """Faces that lack a vertex of the whole hull by more than the slack are pushed out, and no others."""
     low, high = hull.bounds_m
+    points = hull.positions_m.astype(np.float64)
     for _ in range(GROWTH_STEPS):
-        lacking_m = float(outside_distance_m(result, hull.positions_m).max()) - slack_m
-        if lacking_m <= 0.0:
+        positions = result.positions_m.astype(np.float64)
+        moves = _pushes(positions, result.faces, points, slack_m)
+        if moves is None:
             break
-        grown = result.positions_m + vertex_normals(result) * np.float32(lacking_m)
-        result = convex_hull(np.clip(grown, low, high))
+        result = convex_hull(np.clip(positions + moves, low, high))
     return result
+
+
+def _pushes(
+    positions: Float64[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    points: Float64[np.ndarray, "points 3"],
+    slack_m: float,
+) -> Float64[np.ndarray, "vertices 3"] | None:
+    """Least moves of the corners of faces after which each face, by itself, passes the slack inside its farthest point.
+
+    A projection onto the constraint (Kaczmarz 1937) for each of the worst points; a corner follows the longest of its
+    moves. None where no point is missed.
+    """
+    corners = positions[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(cross, axis=1)
+    sound = length > 1e-12 * length.max()
+    faces, corners, normals = faces[sound], corners[sound], cross[sound] / length[sound, None]
+    heights = points @ normals.T - np.einsum("fi,fi->f", normals, corners[:, 0])
+    face, lacking_m = heights.argmax(axis=1), heights.max(axis=1) - slack_m
+    worst = float(lacking_m.max())
+    if worst <= 0.0:
+        return None
+    rows = np.flatnonzero(lacking_m > PUSHED_TOGETHER * worst)
+    rows = rows[np.argsort(lacking_m[rows])]
+    weights = _barycentric(points[rows], corners[face[rows]])
+    sizes = lacking_m[rows, None] * weights / (weights**2).sum(axis=1, keepdims=True)
+    moves, longest = np.zeros_like(positions), np.zeros(len(positions))
+    for row, size in zip(face[rows], sizes, strict=True):
+        longer = size > longest[faces[row]]
+        longest[faces[row][longer]] = size[longer]
+        moves[faces[row][longer]] = size[longer, None] * normals[row]
+    return moves
+
+
+def _barycentric(
+    points: Float64[np.ndarray, "points 3"], corners: Float64[np.ndarray, "points 3 3"]
+) -> Float64[np.ndarray, "points 3"]:
+    """Of the feet of the points in the planes of their triangles, clipped to these."""
+    one, two, to = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], points - corners[:, 0]
+    normal = np.cross(one, two)
+    area = (normal**2).sum(axis=1)
+    second = np.einsum("pi,pi->p", np.cross(to, two), normal) / area
+    third = np.einsum("pi,pi->p", np.cross(one, to), normal) / area
+    weights = np.clip(np.stack([1.0 - second - third, second, third], axis=1), 0.0, 1.0)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
 
 
 def farthest_first(points_m: Float[np.ndarray, "points 3"], count: int) -> Int64[np.ndarray, "count"]:
@@ -100,7 +152,9 @@ def outside_distance_m(hull: Mesh, points_m: Float[np.ndarray, "points 3"]) -> F
     """Distance to the outermost face plane of a convex mesh: negative inside, a lower bound outside."""
     cross = face_cross_products(hull)
     length = np.linalg.norm(cross, axis=1, keepdims=True)
-    sound = length[:, 0] > 1e-12 * length.max()
+    corners = hull.positions_m[hull.faces].astype(np.float64)
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    sound = (length[:, 0] > NEEDLE * longest * hull.diagonal_m) | (length[:, 0] == length.max())
     normals = cross[sound] / length[sound]
     offsets = np.einsum("ij,ij->i", normals, hull.positions_m.astype(np.float64)[hull.faces[sound, 0]])
     result = np.empty(len(points_m))

@@ -74,6 +74,20 @@ def test_a_bowl_stays_hollow():
     assert collision.excess_volume < 2.0, "the hull of all is four times the bowl"
 
 
+def test_a_bottle_is_solid_for_the_engine_unless_its_inside_is_meant():
+    bottle = shapes.bottle()
+    full = _collide(bottle, PlanesDecomposer(), max_pieces=8, time_limit_s=600.0)
+    assert [notice.code for notice in full.notices] == ["collision_hollow_filled"]
+    assert len(full.pieces) <= 4
+    assert full.containment >= 0.99
+    assert full.excess_volume < 0.06
+    inside = np.array([[0.0, 0.4, 0.0]])
+    assert any(outside_distance_m(piece.mesh, inside) < 0.0 for piece in full.pieces)
+    hollow = _collide(bottle, PlanesDecomposer(), max_pieces=8, time_limit_s=600.0, fill_hollows=False)
+    assert all(outside_distance_m(piece.mesh, inside) > 0.0 for piece in hollow.pieces)
+    assert hollow.notices == ()
+
+
 def test_an_open_sheet_gets_slabs_close_to_it():
     sheet = _arch()
     collision = _collide(sheet, PlanesDecomposer(), max_pieces=4, time_limit_s=600.0)

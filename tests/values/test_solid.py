@@ -33,6 +33,20 @@ def test_simplification_keeps_flat_faces_exact_and_round_ones_close():
     assert simple.volume() == pytest.approx(ball.volume(), rel=0.03)
 
 
+def test_simplification_does_not_thin_a_blade():
+    along = np.linspace(-1.0, 1.0, 400)
+    width = 0.05 * np.sqrt(1.0 - 0.99 * along**2)
+    edges = [[(x, w, 0.0), (x, 0.0, 0.005), (x, -w, 0.0), (x, 0.0, -0.005)] for x, w in zip(along, width, strict=True)]
+    place = np.array(edges)
+    blade = shapes.grid_surface(400, 4, place, wrap_rows=False, wrap_columns=True)
+    ends = np.array([[0, 1, 2], [0, 2, 3], [1596, 1598, 1597], [1596, 1599, 1598]], np.int32)
+    closed = Mesh(positions_m=blade.positions_m, faces=np.concatenate([blade.faces, ends]))
+    solid = bounded_solid(closed) or bounded_solid(shapes.flipped(closed))
+    simple = simplified(solid, 200, closed.diagonal_m)
+    assert simple.num_tri() <= 400
+    assert simple.volume() == pytest.approx(solid.volume(), rel=0.03)
+
+
 def test_a_wrap_is_closed_and_lies_about_a_cell_outside():
     box = shapes.box()
     open_box = Mesh(positions_m=box.positions_m, faces=np.delete(box.faces, [4, 5], axis=0))

@@ -46,7 +46,7 @@ class CoacdDecomposer:
     @property
     def identity(self) -> str:
         """Changes with the library and with how we call it."""
-        return f"coacd {version('coacd')} manifold {version('manifold3d')} 2"
+        return f"coacd {version('coacd')} manifold {version('manifold3d')} 3"
 
     @classmethod
     def availability(cls) -> Availability:

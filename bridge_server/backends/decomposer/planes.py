@@ -16,12 +16,14 @@ import numpy as np
 
 from bridge_server.backends.decomposer.base import Decomposition, DecompositionSettings
 from bridge_server.backends.decomposer.cuts import Part, Prices, best_cut, part_of
-from bridge_server.backends.decomposer.merging import Piece, cost_m3, merged
+from bridge_server.backends.decomposer.merging import merged
+from bridge_server.backends.decomposer.trading import Trade, block_of, united
 from bridge_server.backends.table import Availability
 from bridge_server.errors import StageFailed
 from bridge_server.run import Run
+from bridge_server.values.convex import convex_hull
 from bridge_server.values.mesh import Mesh
-from bridge_server.values.solid import bounded_solid, simplified
+from bridge_server.values.solid import bounded_solid, mesh_of, simplified
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
@@ -34,9 +36,8 @@ CUT_PRICE = 0.2
 """Of a part while cutting, as a share of a piece's: what is cut in vain is joined again."""
 GOOD_ENOUGH = 0.01
 """Excess volume at which cutting ends, as a share of the solid's volume; a part is left alone below a tenth of it."""
-REFINE_ROUNDS = 8
-REFINES = 0.998
-"""Share of the cost below which another way to cut is taken."""
+LEAST_THICKNESS = 1e-4
+"""Of a piece, as a share of the diagonal."""
 LEAST_PART = 1e-6
 """Smallest part, as a share of the solid's volume."""
 
@@ -48,7 +49,7 @@ class PlanesDecomposer:
     @property
     def identity(self) -> str:
         """Changes with the library and with how we search."""
-        return f"planes 1 manifold {version('manifold3d')}"
+        return f"planes 2 manifold {version('manifold3d')}"
 
     @classmethod
     def availability(cls) -> Availability:
@@ -69,55 +70,27 @@ class PlanesDecomposer:
         pieces = merged(
             [part.hull for part in parts], settings.max_pieces, settings.piece_cost * float(simple.volume())
         )
-        if complete:
-            pieces, complete = _refined(parts, pieces, settings, ends_s, run)
-        meshes = [_as_mesh(piece.hull) for piece in pieces]
-        meshes.sort(key=lambda mesh: -float(np.ptp(mesh.positions_m, axis=0).prod()))
-        return Decomposition(pieces=tuple(meshes), complete=complete)
+        if not complete:
+            return _decomposition([piece.hull for piece in pieces], solid.diagonal_m, False)
+        trade = Trade(
+            [block_of(united([parts[member].solid for member in piece.members])) for piece in pieces],
+            settings.max_pieces,
+            settings.piece_cost * float(simple.volume()),
+        )
+
+        def go_on() -> bool:
+            run.checkpoint(0.9, "convex decomposition, refining")
+            return time.monotonic() < ends_s
+
+        complete = trade.improve(go_on)
+        return _decomposition([block.hull for block in trade.blocks], solid.diagonal_m, complete)
 
 
-def _refined(
-    parts: list[Part], pieces: list[Piece], settings: DecompositionSettings, ends_s: float, run: Run
-) -> tuple[list[Piece], bool]:
-    """The worst piece is cut in another way and all joined again, as long as that is cheaper."""
-    volume = sum(float(part.solid.volume()) for part in parts)
-    piece_m3 = settings.piece_cost * volume
-    prices = Prices(piece_m3=CUT_PRICE * piece_m3, least_m3=LEAST_PART * volume)
-    rounds = 0
-    tried: set[tuple[int, ...]] = set()
-    while rounds < REFINE_ROUNDS:
-        if time.monotonic() > ends_s:
-            return pieces, False
-        run.checkpoint(0.9 + 0.1 * rounds / REFINE_ROUNDS, "convex decomposition, refining")
-        rounds += 1
-        left = [piece for piece in pieces if piece.members not in tried and len(piece.members) > 1]
-        worst = max(left, key=lambda piece: _excess_m3(piece, parts), default=None)
-        if worst is None or _excess_m3(worst, parts) < GOOD_ENOUGH * volume:
-            break
-        tried.add(worst.members)
-        cut = best_cut(Part(_united([parts[member].solid for member in worst.members]), worst.hull), prices)
-        if cut is None:
-            continue
-        apart = [(piece.hull, piece.members) for piece in pieces if piece is not worst]
-        grown = [*parts, *cut.parts]
-        apart += [(part.hull, (len(parts) + number,)) for number, part in enumerate(cut.parts)]
-        joined = [
-            Piece(one.hull, tuple(member for place in one.members for member in apart[place][1]))
-            for one in merged([hull for hull, _ in apart], settings.max_pieces, piece_m3)
-        ]
-        if cost_m3(joined, piece_m3) < REFINES * cost_m3(pieces, piece_m3):
-            parts, pieces = grown, joined
-    return pieces, True
-
-
-def _excess_m3(piece: Piece, parts: list[Part]) -> float:
-    return piece.volume_m3 - sum(float(parts[member].solid.volume()) for member in piece.members)
-
-
-def _united(solids: list["Manifold"]) -> "Manifold":
-    from manifold3d import Manifold, OpType
-
-    return Manifold.batch_boolean(solids, OpType.Add)
+def _decomposition(hulls: list["Manifold"], size_m: float, complete: bool) -> Decomposition:
+    """The largest first; hulled anew, because cuts leave needles whose directions are rounding errors."""
+    meshes = [convex_hull(mesh_of(hull).positions_m, LEAST_THICKNESS * size_m) for hull in hulls]
+    meshes.sort(key=lambda mesh: -float(np.ptp(mesh.positions_m, axis=0).prod()))
+    return Decomposition(pieces=tuple(meshes), complete=complete)
 
 
 def _cut_apart(solid: "Manifold", settings: DecompositionSettings, ends_s: float, run: Run) -> tuple[list[Part], bool]:
@@ -157,11 +130,4 @@ def grouped(shells: list["Manifold"], most: int) -> list["Manifold"]:
         away = np.minimum(away, np.linalg.norm(centers - centers[chosen[-1]], axis=1))
     owner = np.linalg.norm(centers[:, None] - centers[None, chosen], axis=2).argmin(axis=1)
     groups = [[shells[row] for row in np.flatnonzero(owner == number)] for number in range(most)]
-    return [_united(group) for group in groups if group]
-
-
-def _as_mesh(piece: "Manifold") -> Mesh:
-    arrays = piece.to_mesh()
-    return Mesh(
-        positions_m=np.array(arrays.vert_properties[:, :3], np.float32), faces=np.array(arrays.tri_verts, np.int32)
-    )
+    return [united(group) for group in groups if group]
