@@ -16,7 +16,7 @@ from bridge_server.backends.mesh_filter.sampling import Walkable
 from bridge_server.blocks import over_blocks
 from bridge_server.values.mesh_topology import EdgeTable, edge_table
 
-BORDER_WEIGHT = 2.0
+BORDER_WEIGHT = 40.0
 """How heavy the samples around a border vertex are together, over those of the surface around a vertex."""
 CORNER_COSINE = 0.75
 """A dense border that turns by more than this has a corner."""
