@@ -18,7 +18,7 @@ SHORT = 1e-9
 """Cost of a squared edge length, over the area: orders the collapses of a plane, which cost nothing, by length."""
 SHELL_FACTOR = 10.0
 """How much dearer it is to lose a piece than to move as much surface as far."""
-BORDER_WEIGHT = 20_000.0
+BORDER_WEIGHT = 50.0
 """How heavy a border edge holds its line, over the square of its length."""
 LIVE, HEAPED, TAG = 0, 1, 2
 
