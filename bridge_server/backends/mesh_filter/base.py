@@ -60,6 +60,7 @@ MESH_FILTERS: BackendKind[MeshFilter] = BackendKind(
         "quadric": "bridge_server.backends.mesh_filter.quadric:QuadricFilter",
         "pymeshlab": "bridge_server.backends.mesh_filter.pymeshlab:PyMeshLabFilter",
         "simplification": "bridge_server.backends.mesh_filter.simplification:SimplificationFilter",
+        "quad_field": "bridge_server.backends.mesh_filter.field:QuadFieldFilter",
     },
     entry_point_group="open3dforge.mesh_filters",
 )
