@@ -71,7 +71,7 @@ KERNEL_FILES = (
             "quadric",
             "turning",
             "walking",
-        )  # fmt: skip
+        )
     ),
 )
 """Kernels are decorated functions, so these modules need their compiler to exist; they are imported when used."""

@@ -61,8 +61,8 @@ def test_a_plane_becomes_a_regular_grid():
     assert (edge_face_counts(found.faces) == 1).sum() == 80
     assert area_m2(found) == pytest.approx(1.0, abs=1e-5)
     along = np.abs(found.positions_m[edges[:, 0]] - found.positions_m[edges[:, 1]])
-    np.testing.assert_allclose(along.max(axis=1), 0.05, atol=2e-3)  # 20 by 20
-    assert np.sort(along, axis=1)[:, 1].max() < 2e-3
+    np.testing.assert_allclose(along.max(axis=1), 0.05, atol=1e-5)  # 20 by 20
+    assert np.sort(along, axis=1)[:, 1].max() < 1e-5
 
 
 def test_a_torus_has_rows_nearly_everywhere():
@@ -107,7 +107,7 @@ def test_the_pairing_finds_the_quads_again():
     layout = Quadrangulate(mode=QuadMode.PAIRS)(SilentRun(), unwrapped=unwrapped)
     assert layout.triangle_share > 0.9
     assert layout.triangle_share > own - 0.08  # some of their diagonals are seams of the map
-    assert layout.angle_deviation_deg < 8.0
+    assert layout.angle_deviation_deg < 12.0
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])

@@ -122,7 +122,8 @@ def counted(
     found: list[tuple[float, int, float, Extracted]] = []
     for turn in range(TRIES):
         part = PartialRun(run, turn / TRIES, (turn + 1) / TRIES)
-        light = extracted(ground.surface, turned[0], lattice(levels, turned, side, part), side)
+        places = lattice(ground.surface, levels, turned, side, part)
+        light = extracted(ground.surface, turned[0], places, side)
         light = settled(light, ground, side)
         count = len(light.faces)
         found.append((count - target if count >= target else 2.0 * target - count, turn, side, light))

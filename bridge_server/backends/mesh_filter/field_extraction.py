@@ -8,11 +8,12 @@ from jaxtyping import Bool, Float64, Int32, UInt8
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.collapsing import working_arrays
 from bridge_server.backends.mesh_filter.field_levels import Level
-from bridge_server.backends.mesh_filter.field_surface import FREE, LINE, POINT, FieldSurface
+from bridge_server.backends.mesh_filter.field_surface import FREE, LINE, POINT, FieldSurface, line_links
 from bridge_server.run import Run
 from bridge_server.values.mesh_topology import component_labels, half_edge_ends
 
-LEVEL_ROUNDS = 6
+LEAST_ROUNDS, MOST_ROUNDS, ROUND_VERTICES = 6, 60, 60_000
+"""So many rounds are made on a level as ``ROUND_VERTICES`` holds its vertices."""
 NEARNESS = 9.0
 """How fast the say of a vertex in its lattice point falls with the squared distance, over that of the side."""
 SEED = 20_015
@@ -33,17 +34,25 @@ class Extracted:
 
 
 def directions(levels: list[Level], run: Run) -> list[Float64[np.ndarray, "vertices 3"]]:
-    """The direction field on every level, from the coarsest on; the finest comes first."""
+    """The direction field, smoothed from the coarsest level on to the finest, on every level as the finest has it.
+
+    What a coarse level found by itself may lean by some degrees, which over many rows would be a row more or less.
+    """
     loops = compiled_loops("field")
     random = np.random.default_rng(SEED)
-    found: list[Float64[np.ndarray, "vertices 3"]] = []
     q = random.standard_normal(levels[-1].places.shape)
     for step, level in enumerate(reversed(levels)):
         run.checkpoint(step / len(levels), "field of directions")
         q = _tangent(q[level.coarser] if len(level.coarser) else q, level)
-        loops.smooth_directions(level.normals, level.kinds, level.starts, level.beside, level.weights, q, LEVEL_ROUNDS)
-        found.insert(0, q)
-    return found
+        loops.smooth_directions(
+            level.normals, level.kinds, level.starts, level.beside, level.weights, q, rounds_of(level)
+        )
+    return [_tangent(q[level.origins], level) for level in levels]
+
+
+def rounds_of(level: Level) -> int:
+    """More on coarse levels, where they cost nothing and decide how rows run as a whole."""
+    return min(max(ROUND_VERTICES // len(level.places), LEAST_ROUNDS), MOST_ROUNDS)
 
 
 def _tangent(q: Float64[np.ndarray, "vertices 3"], level: Level) -> Float64[np.ndarray, "vertices 3"]:
@@ -57,23 +66,24 @@ def _tangent(q: Float64[np.ndarray, "vertices 3"], level: Level) -> Float64[np.n
 
 
 def lattice(
-    levels: list[Level], q: list[Float64[np.ndarray, "vertices 3"]], side: float, run: Run
+    surface: FieldSurface, levels: list[Level], q: list[Float64[np.ndarray, "vertices 3"]], side: float, run: Run
 ) -> Float64[np.ndarray, "vertices 3"]:
-    """The place field of the finest level."""
+    """The place field of the finest level. Lines are divided evenly first, and lead what lies beside them."""
     loops = compiled_loops("field")
+    divided = surface.places.copy()
+    starts, ends = line_links(surface.faces, surface.hard.reshape(-1), len(divided))
+    compiled_loops("field_lines").divide_lines(surface.places, starts, ends, surface.kinds, side, divided)
     p = levels[-1].places.copy()
     for step, (level, turned) in enumerate(zip(reversed(levels), reversed(q), strict=True)):
         run.checkpoint(step / len(levels), "field of places")
         p = p[level.coarser] if len(level.coarser) else p
         out = np.einsum("ij,ij->i", p - level.places, level.normals)
         p = p - out[:, None] * level.normals
-        on_line = level.kinds == LINE
-        dot = np.einsum("ij,ij->i", p - level.places, turned)
-        p[on_line] = (level.places + dot[:, None] * turned)[on_line]
-        p[level.kinds == POINT] = level.places[level.kinds == POINT]
+        held = level.kinds != FREE
+        p[held] = divided[level.origins[held]]
         loops.smooth_places(
             level.places, level.normals, level.kinds, level.starts, level.beside, level.weights, turned, p, side,
-            LEVEL_ROUNDS,
+            rounds_of(level),
         )  # fmt: skip
     return p
 

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: PLR0917 - compiled loops take no keywords
+
 """Compiled loops that take folds out of a light mesh: a vertex beside goes where that leaves fewer, by Numba."""
 
 import numpy as np
@@ -40,7 +40,7 @@ def folded(surface, face, k):
     u, v = faces[face, k], faces[face, (k + 1) % 3]
     corner = surface.first[u]
     while corner >= 0:
-        other, at = corner // 3, corner % 3
+        other = corner // 3
         if surface.alive[other] and other != face and has(faces, other, v):
             ax, ay, az = cross_of(places, faces[face, 0], faces[face, 1], faces[face, 2])
             bx, by, bz = cross_of(places, faces[other, 0], faces[other, 1], faces[other, 2])

@@ -36,7 +36,7 @@ def agreeing(q0, q1, q2, n, r, m):
     qu = q0 * u0 + q1 * u1 + q2 * u2
     tr = t0 * r[0] + t1 * r[1] + t2 * r[2]
     tu = t0 * u0 + t1 * u1 + t2 * u2
-    best = max(max(abs(qr), abs(qu)), max(abs(tr), abs(tu)))
+    best = max(abs(qr), abs(qu), abs(tr), abs(tu))
     if abs(qr) == best:
         sign = 1.0 if qr > 0.0 else -1.0
         return q0, q1, q2, sign * r[0], sign * r[1], sign * r[2]
@@ -96,12 +96,13 @@ def middle_of(v, n, w, m):
 def nearest_pair(v, n, q, kind, p0, p1, p2, w, m, r, other, o, side):
     """Lattice steps (a, b) from p and (c, d) from o to the two lattice points that are nearest to each other.
 
-    Looked for are the four of each lattice around the middle between the vertices v and w.
+    Looked for are the four of each lattice around the middle between the vertices v and w,
+    or around the one that lies on a line.
     """
     if kind == 0 and other == 0:
         x, y, z = middle_of(v, n, w, m)
-    else:
-        x, y, z = 0.5 * (v[0] + w[0]), 0.5 * (v[1] + w[1]), 0.5 * (v[2] + w[2])
+    else:  # a line has points along itself alone, so they are met there
+        x, y, z = (w[0], w[1], w[2]) if other > kind else (v[0], v[1], v[2])
     t0, t1, t2 = crossed(n[0], n[1], n[2], q[0], q[1], q[2])
     u0, u1, u2 = crossed(m[0], m[1], m[2], r[0], r[1], r[2])
     a = b = c = d = 0
@@ -132,11 +133,11 @@ def nearest_pair(v, n, q, kind, p0, p1, p2, w, m, r, other, o, side):
 
 @njit(cache=True)
 def smooth_places(places, normals, kinds, starts, beside, weights, q, p, side, rounds):
-    """Gauss-Seidel: each lattice is moved to the mean of its neighbours' nearest points. Points stay."""
+    """Gauss-Seidel: each lattice is moved to the mean of its neighbours' nearest points. Lines and points stay."""
     for _ in range(rounds):
         for i in range(len(p)):
             kind = kinds[i]
-            if kind == 2:
+            if kind > 0:
                 continue
             v, n, e = places[i], normals[i], q[i]
             t0, t1, t2 = crossed(n[0], n[1], n[2], e[0], e[1], e[2])
@@ -153,26 +154,23 @@ def smooth_places(places, normals, kinds, starts, beside, weights, q, p, side, r
                 s1 = f * (s1 + side * (a * e[1] + b * t1)) + g * (o[1] + side * (c * r[1] + d * u1))
                 s2 = f * (s2 + side * (a * e[2] + b * t2)) + g * (o[2] + side * (c * r[2] + d * u2))
                 total += w
-                s0, s1, s2 = flattened(v, n, e, kind, s0, s1, s2)
-            p[i, 0], p[i, 1], p[i, 2] = rounded(v, e, t0, t1, t2, kind, s0, s1, s2, side)
+                s0, s1, s2 = flattened(v, n, s0, s1, s2)
+            p[i, 0], p[i, 1], p[i, 2] = rounded(v, e, t0, t1, t2, s0, s1, s2, side)
 
 
 @njit(cache=True)
-def flattened(v, n, e, kind, s0, s1, s2):
-    """A point moved to the tangent plane of a vertex, or to its line."""
-    if kind == 1:
-        dot = (s0 - v[0]) * e[0] + (s1 - v[1]) * e[1] + (s2 - v[2]) * e[2]
-        return v[0] + dot * e[0], v[1] + dot * e[1], v[2] + dot * e[2]
+def flattened(v, n, s0, s1, s2):
+    """A point moved to the tangent plane of a vertex."""
     dot = (s0 - v[0]) * n[0] + (s1 - v[1]) * n[1] + (s2 - v[2]) * n[2]
     return s0 - dot * n[0], s1 - dot * n[1], s2 - dot * n[2]
 
 
 @njit(cache=True)
-def rounded(v, e, t0, t1, t2, kind, s0, s1, s2, side):
+def rounded(v, e, t0, t1, t2, s0, s1, s2, side):
     """The lattice point nearest to its vertex."""
     x, y, z = v[0] - s0, v[1] - s1, v[2] - s2
     a = side * np.floor((x * e[0] + y * e[1] + z * e[2]) / side + 0.5)
-    b = side * np.floor((x * t0 + y * t1 + z * t2) / side + 0.5) if kind == 0 else 0.0
+    b = side * np.floor((x * t0 + y * t1 + z * t2) / side + 0.5)
     return s0 + a * e[0] + b * t0, s1 + a * e[1] + b * t1, s2 + a * e[2] + b * t2
 
 
@@ -200,9 +198,8 @@ def at_one_point(places, normals, kinds, q, p, side, ends, same):
             else:
                 x, y = between(a, b, c, d, e, n, r, m)
         else:
-            f0, f1, f2 = a * e[0] - g0, a * e[1] - g1, a * e[2] - g2
-            x = np.rint(np.sqrt(f0 * f0 + f1 * f1 + f2 * f2))
-            y = 0.0
+            f0, f1, f2 = p[i, 0] - p[j, 0], p[i, 1] - p[j, 1], p[i, 2] - p[j, 2]
+            x, y = np.rint(np.sqrt(f0 * f0 + f1 * f1 + f2 * f2) / (0.6 * side)), 0.0
         same[row] = x == 0.0 and y == 0.0
 
 

@@ -23,6 +23,8 @@ class Level:
     areas: Float64[np.ndarray, "vertices"]
     kinds: UInt8[np.ndarray, "vertices"]
     along: Float64[np.ndarray, "vertices 3"]
+    origins: Int64[np.ndarray, "vertices"]
+    """Vertex of the surface that each stands for; those on lines and points lie exactly there."""
     starts: Int64[np.ndarray, "vertices_and_one"]
     """Where the neighbours of each vertex begin."""
     beside: Int32[np.ndarray, "links"]
@@ -37,7 +39,9 @@ def levels_of(surface: FieldSurface) -> list[Level]:
     rows, columns, weights = _links(ends[:, 0], ends[:, 1], np.ones(len(ends)), len(surface.places))
     weights[:] = 1.0
     found: list[Level] = []
-    data = (surface.places, surface.normals, surface.areas, surface.kinds, surface.along)
+    data: tuple[np.ndarray, ...] = (
+        surface.places, surface.normals, surface.areas, surface.kinds, surface.along, np.arange(len(surface.places)),
+    )  # fmt: skip
     while True:
         count = len(data[0])
         starts = np.searchsorted(rows, np.arange(count + 1)).astype(np.int64)
@@ -49,7 +53,10 @@ def levels_of(surface: FieldSurface) -> list[Level]:
         fewer = len(pairs) + len(single)
         last = count <= FEWEST or fewer > LEAST_GAIN * count
         coarser = np.zeros(0, np.int32) if last else label
-        found.append(Level(*data, starts, columns.astype(np.int32), weights, coarser))
+        places, normals, areas, kinds, along, origins = data
+        found.append(
+            Level(places, normals, areas, kinds, along, origins, starts, columns.astype(np.int32), weights, coarser)
+        )
         if last:
             return found
         data = _merged(data, np.concatenate([pairs, np.stack([single, single], 1)]))
@@ -74,7 +81,7 @@ def _pairs(
     """Neighbours that become one: small ones that face the same way first, each at most once."""
     half = rows < columns
     one, other = rows[half], columns[half]
-    _, normals, areas, _, _ = data
+    _, normals, areas, _, _, _ = data
     score = np.einsum("ij,ij->i", normals[one], normals[other]) / np.maximum(areas[one] + areas[other], 1e-300)
     order = np.argsort(-score, kind="stable")
     order = order[score[order] > 0.0]
@@ -85,17 +92,17 @@ def _pairs(
 
 def _merged(data: tuple[np.ndarray, ...], pairs: Int64[np.ndarray, "coarse 2"]) -> tuple[np.ndarray, ...]:
     """One vertex for each pair, the middle by area; a line or point leads what is less."""
-    places, normals, areas, kinds, along = data
+    places, normals, areas, kinds, along, origins = data
     one, other = pairs.T
     total = np.where(one == other, areas[one], areas[one] + areas[other])
     share = (areas[one] / np.maximum(areas[one] + areas[other], 1e-300))[:, None]
     leads = kinds[one].astype(np.int64) - kinds[other]
-    share = np.where(leads[:, None] > 0, 1.0, np.where(leads[:, None] < 0, 0.0, share))
     first = np.where(leads >= 0, one, other)
+    share = np.where((kinds[first] > 0)[:, None], (leads >= 0)[:, None], share)
     normal = normals[one] * areas[one][:, None] + normals[other] * areas[other][:, None]
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
     kind = kinds[first]
     line = along[first] - np.einsum("ij,ij->i", along[first], normal)[:, None] * normal
     line /= np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-300)
     line[kind != LINE] = 0.0
-    return places[one] * share + places[other] * (1.0 - share), normal, total, kind, line
+    return places[one] * share + places[other] * (1.0 - share), normal, total, kind, line, origins[first]

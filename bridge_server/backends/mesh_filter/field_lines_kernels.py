@@ -1,4 +1,5 @@
 # mypy: ignore-errors
+# ruff: noqa: PLR0917 - compiled loops take no keywords
 """Compiled loops that keep vertices on the lines of a dense surface, by Numba."""
 
 import numpy as np
@@ -61,6 +62,24 @@ def chord(places, a, b):
 
 
 @njit(cache=True)
+def is_sharpest(places, starts, ends, bends, v, reach):
+    """Whether no other vertex within reach along the line bends more; of equals the first is taken."""
+    for side in range(2):
+        before, now = v, ends[starts[v] + side]
+        for _ in range(LONGEST_WALK):
+            square = 0.0
+            for axis in range(3):
+                square += (places[now, axis] - places[v, axis]) ** 2
+            if square > reach * reach or starts[now + 1] - starts[now] != 2 or now == v:
+                break
+            if bends[now] < bends[v] - 1e-6 or (bends[now] < bends[v] + 1e-6 and now < v):
+                return False
+            after = ends[starts[now]] if ends[starts[now]] != before else ends[starts[now] + 1]
+            before, now = now, after
+    return True
+
+
+@njit(cache=True)
 def trace_lines(places, starts, ends, reach, bend_cosine, kinds, along):
     """Kinds of line vertices, and directions, measured over ``reach`` so that a jagged line is a line.
 
@@ -80,28 +99,70 @@ def trace_lines(places, starts, ends, reach, bend_cosine, kinds, along):
             u, w, t = chord(places, v, b)
             bends[v] = x * u + y * w + z * t
     for v in range(count):
-        if bends[v] >= bend_cosine:
-            continue
-        sharpest = True
-        for side in range(2):
-            before, now = v, ends[starts[v] + side]
-            for _ in range(LONGEST_WALK):
-                square = 0.0
-                for axis in range(3):
-                    square += (places[now, axis] - places[v, axis]) ** 2
-                if square > reach * reach or starts[now + 1] - starts[now] != 2 or now == v:
-                    break
-                if bends[now] < bends[v] - 1e-6 or (bends[now] < bends[v] + 1e-6 and now < v):
-                    sharpest = False
-                after = ends[starts[now]] if ends[starts[now]] != before else ends[starts[now] + 1]
-                before, now = now, after
-        if sharpest:
+        if bends[v] < bend_cosine and is_sharpest(places, starts, ends, bends, v, reach):
             kinds[v] = 2
             stops[v] = True
     for v in range(count):
         if kinds[v] == 1:
             a = walked(places, starts, ends, stops, v, starts[v], reach)
             b = v if starts[v + 1] - starts[v] == 1 else walked(places, starts, ends, stops, v, starts[v] + 1, reach)
-            along[v, 0], along[v, 1], along[v, 2] = chord(places, a, b)
-            if a == b and a != v:
-                along[v, 0], along[v, 1], along[v, 2] = chord(places, a, v)
+            along[v, 0], along[v, 1], along[v, 2] = chord(places, a, v if a == b else b)
+
+
+@njit(cache=True)
+def chain_from(places, starts, ends, kinds, first, link, chain, lengths):
+    """Vertices of a line from one on, and how far along it they are; how many. A loop ends with its first vertex."""
+    chain[0], lengths[0] = first, 0.0
+    before, now, count = first, ends[link], 1
+    while count < len(chain):
+        square = 0.0
+        for axis in range(3):
+            square += (places[now, axis] - places[before, axis]) ** 2
+        chain[count], lengths[count] = now, lengths[count - 1] + np.sqrt(square)
+        count += 1
+        if now == first or kinds[now] != 1 or starts[now + 1] - starts[now] != 2:
+            break
+        after = ends[starts[now]] if ends[starts[now]] != before else ends[starts[now] + 1]
+        before, now = now, after
+    return count
+
+
+@njit(cache=True)
+def divide_chain(places, kinds, side, chain, lengths, count, done, p):
+    """Spread whole lattice steps evenly over a line; each of its vertices gets the point that is nearest along it."""
+    total = lengths[count - 1]
+    steps = max(np.rint(total / side), 3.0 if chain[0] == chain[count - 1] else 1.0)
+    at = 0
+    for row in range(count):
+        v = chain[row]
+        done[v] = True
+        if kinds[v] != 1:
+            continue
+        goal = np.rint(lengths[row] / max(total, 1e-300) * steps) / steps * total
+        while at > 0 and lengths[at] > goal:
+            at -= 1
+        while at < count - 2 and lengths[at + 1] < goal:
+            at += 1
+        span = lengths[at + 1] - lengths[at]
+        share = (goal - lengths[at]) / span if span > 0.0 else 0.0
+        for axis in range(3):
+            a, b = places[chain[at], axis], places[chain[at + 1], axis]
+            p[v, axis] = a + share * (b - a)
+
+
+@njit(cache=True)
+def divide_lines(places, starts, ends, kinds, side, p):
+    """Lattice points of all lines: from points, then from loose ends, then around loops."""
+    chain, lengths = np.zeros(len(places) + 1, np.int64), np.zeros(len(places) + 1)
+    done = np.zeros(len(places), np.bool_)
+    for turn in range(3):
+        for v in range(len(places)):
+            degree = starts[v + 1] - starts[v]
+            if turn == 0 and kinds[v] != 2:
+                continue
+            if turn > 0 and (kinds[v] != 1 or done[v] or (turn == 1 and degree != 1)):
+                continue
+            for link in range(starts[v], starts[v + 1] if turn == 0 else starts[v] + 1):
+                if not done[ends[link]] or kinds[ends[link]] != 1:
+                    count = chain_from(places, starts, ends, kinds, v, link, chain, lengths)
+                    divide_chain(places, kinds, side, chain, lengths, count, done, p)

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: PLR0917 - compiled loops take no keywords
+
 """Compiled loops that draw all vertices of one lattice point together, by edge collapses that keep the topology.
 
 Jakob et al. take a graph apart and look for its faces. Collapses with the link condition reach the same squares, each
