@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks import _machine
 from benchmarks.meshes import MESHES, BenchMesh
+from bridge_server.backends.compiled import compile_all
 from bridge_server.backends.mesh_filter.base import MESH_FILTERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.backends.unwrapper.base import UNWRAPPERS
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--only", help="names with commas between")
     parser.add_argument("--resume", type=Path, help="file of finished rows; meshes in it are not run again")
     options = parser.parse_args()
+    compile_all()  # before anything is timed
     rows: dict[str, dict[str, object]] = {}
     if options.resume and options.resume.exists():
         rows = json.loads(options.resume.read_text(encoding="utf-8"))

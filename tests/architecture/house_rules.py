@@ -67,6 +67,7 @@ KERNEL_FILES = (
             "field_lines",
             "field_mending",
             "field_merging",
+            "field_rows",
             "fitting",
             "quadric",
             "turning",

@@ -10,9 +10,10 @@ from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.collapsing import working_arrays
 from bridge_server.backends.mesh_filter.field_extraction import Extracted, border_vertices
 from bridge_server.backends.mesh_filter.field_quads import Ground, diagonals, quad_edges
+from bridge_server.backends.mesh_filter.field_rows import rows_of
 from bridge_server.backends.mesh_filter.field_surface import FREE, LINE
 from bridge_server.backends.mesh_filter.sampling import Walkable
-from bridge_server.run import Run
+from bridge_server.run import PartialRun, Run
 from bridge_server.values.half_edges import opposite_half_edges
 from bridge_server.values.mesh_topology import half_edge_ends
 
@@ -29,6 +30,7 @@ SOUND = 0.1
 WORTH_OF_PAIR = 8.0
 """How much two single triangles weigh that go together, beside the squared errors of valences."""
 MOST_PASSES = 200
+MOST_ROWS, ROW_ROUNDS = 40, 3
 
 
 def settled(light: Extracted, ground: Ground, side: float) -> Extracted:
@@ -45,7 +47,8 @@ def settled(light: Extracted, ground: Ground, side: float) -> Extracted:
 def finished(light: Extracted, ground: Ground, side: float, target: int, run: Run) -> Extracted:
     """At most ``target`` triangles, where collapses can reach that, in even rows."""
     light = without_folds(evened(light, ground, EVENING_ROUNDS))
-    light = reduced(light, ground, side, target, run)
+    light = without_rows(light, ground, target, PartialRun(run, 0.0, 0.5))
+    light = reduced(light, ground, side, target, PartialRun(run, 0.5, 1.0))
     light = without_folds(with_poor_turned(light, ground))
     return evened(padded(light, ground, target), ground, 2)
 
@@ -94,23 +97,23 @@ def collapsed_edges(
     stays, goes = np.where(swap, ends[:, 1], ends[:, 0]), np.where(swap, ends[:, 0], ends[:, 1])
     equal = (kinds[stays] == kinds[goes])[:, None]
     targets = np.where(equal, (light.places[stays] + light.places[goes]) / 2.0, light.places[stays])
-    work, hard = _linked(light)
+    work, hard = linked(light)
     gone = loops.collapse_listed(work, hard, kinds, stays, goes, targets, limits, most)
-    return _compacted(light, work, hard) if gone else light
+    return compacted_light(light, work, hard) if gone else light
 
 
 def without_folds(light: Extracted) -> Extracted:
     """Collapse edges beside folds, even where lines are, as long as that leaves fewer."""
     loops = compiled_loops("field_folds")
     for _ in range(TURN_ROUNDS):
-        work, hard = _linked(light)
-        if not loops.unfold(work, hard, light.kinds, _linked(light)[0]):
+        work, hard = linked(light)
+        if not loops.unfold(work, hard, light.kinds, linked(light)[0]):
             break
-        light = _compacted(light, work, hard)
+        light = compacted_light(light, work, hard)
     return light
 
 
-def _linked(light: Extracted) -> tuple[Any, Bool[np.ndarray, "faces 3"]]:
+def linked(light: Extracted) -> tuple[Any, Bool[np.ndarray, "faces 3"]]:
     """What collapses change in place, and a copy of the lines."""
     kernels = compiled_loops("quadric")
     work = working_arrays(kernels, light.places.copy(), light.faces)
@@ -119,7 +122,7 @@ def _linked(light: Extracted) -> tuple[Any, Bool[np.ndarray, "faces 3"]]:
     return work, light.hard.copy()
 
 
-def _compacted(light: Extracted, work: Any, hard: Bool[np.ndarray, "faces 3"]) -> Extracted:
+def compacted_light(light: Extracted, work: Any, hard: Bool[np.ndarray, "faces 3"]) -> Extracted:
     """What is left after collapses."""
     compiled_loops("collapse").follow_owners(work.owners)
     alive = work.alive != 0
@@ -260,6 +263,23 @@ def _halved(light: Extracted, pair: Int64[np.ndarray, "edges 2"], ends: Int64[np
         np.concatenate([light.origins, origins]),
         light.owners,
     )
+
+
+def without_rows(light: Extracted, ground: Ground, target: int, run: Run) -> Extracted:
+    """Take whole rows out as long as one fits into what is too many."""
+    loops = compiled_loops("field_rows")
+    for step in range(MOST_ROWS):
+        run.checkpoint(step / MOST_ROWS, "mending quads")
+        excess = len(light.faces) - target
+        for rungs in rows_of(light, ground, excess) if excess > 1 else ():
+            work, hard = linked(light)
+            back, hard_back = linked(light)
+            if loops.collapse_row(work, hard, light.kinds, rungs[:, 0].copy(), rungs[:, 1].copy(), back, hard_back):
+                light = evened(grounded(compacted_light(light, work, hard), ground), ground, ROW_ROUNDS)
+                break
+        else:
+            break
+    return light
 
 
 def candidates(light: Extracted, side: float) -> Int64[np.ndarray, "edges 2"]:
