@@ -5,7 +5,9 @@ import pytest
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.field import QuadFieldFilter
-from bridge_server.backends.mesh_filter.field_quads import diagonals, quad_edges
+from bridge_server.backends.mesh_filter.field_extraction import Extracted
+from bridge_server.backends.mesh_filter.field_mending import without_rows
+from bridge_server.backends.mesh_filter.field_quads import Ground, diagonals, quad_edges
 from bridge_server.backends.mesh_filter.field_surface import LINE, POINT, field_surface, refined
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.backends.unwrapper.base import UNWRAPPERS
@@ -150,6 +152,48 @@ def test_more_pieces_than_quads_are_told_and_the_stage_serves_otherwise():
     low = Decimate(triangle_count=60)(SilentRun(), QuadFieldFilter(), raycaster, high_poly=shapes.painted(crumbs))
     assert isinstance(low, LowPoly)
     assert {notice.code for notice in low.notices} & {"decimate_fallback", "decimate_imperfect"}
+
+
+def test_a_row_between_two_triangles_goes_with_them():
+    """A grid of 10 by 10 in which one more row runs in from the border for a while, between two dislocations."""
+    rows, (before, after) = 12, (11, 12)
+    z = np.linspace(0.0, 1.0, rows)
+    places, index = [], {}
+    for line, depth in enumerate(z):
+        count = after if 3 < line < 8 else before
+        for column in range(count):
+            index[line, column] = len(places)
+            places.append((column / (count - 1), 0.0, depth))
+    faces = []
+    for line in range(rows - 1):
+        near, far = (max(column for at, column in index if at == row) + 1 for row in (line, line + 1))
+        left = right = 0
+        while left < near - 1 or right < far - 1:
+            a, b = index[line, left], index[line + 1, right]
+            both = left < near - 1 and right < far - 1
+            # The odd row begins or ends in the middle by a triangle alone.
+            if near != far and left == right == 5 and max(near, far) == after:
+                near_moves = near > far
+                third = index[line, left + 1] if near_moves else index[line + 1, right + 1]
+                faces.append((a, b, third))
+                left, right = left + near_moves, right + (not near_moves)
+                continue
+            assert both
+            c, d = index[line, left + 1], index[line + 1, right + 1]
+            faces += [(a, b, c), (c, b, d)]
+            left, right = left + 1, right + 1
+    mesh = Mesh(positions_m=np.array(places, np.float32), faces=np.array(faces, np.int32))
+    surface = field_surface(mesh.positions_m.astype(np.float64), mesh.faces, 0.1)
+    vertices = np.arange(len(places), dtype=np.int32)
+    light = Extracted(surface.places, surface.faces, surface.hard, surface.kinds, vertices, vertices)
+    ground = Ground.of(surface)
+    assert quads_of(mesh)[0] < 1.0
+    found = without_rows(light, ground, len(faces) - 12, SilentRun())
+    assert len(found.faces) == 2 * 10 * (rows - 1)
+    after_mesh = Mesh(positions_m=found.places.astype(np.float32), faces=found.faces)
+    assert quads_of(after_mesh)[0] == 1.0
+    assert (inner_valences(after_mesh) == 4).all()
+    assert area_m2(after_mesh) == pytest.approx(1.0)
 
 
 def test_refining_halves_what_is_long_and_keeps_the_surface():

@@ -22,7 +22,10 @@ class MeshFilter(Protocol):
         """Without duplicate vertices and faces, null faces, and with non-manifold edges and vertices resolved."""
 
     def decimate(self, mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
-        """About ``triangle_count`` triangles by quadric error; fewer than that where the mesh has fewer."""
+        """About ``triangle_count`` triangles near the surface; fewer than that where the mesh has fewer.
+
+        Raises ``StageFailed`` where the filter can do nothing with the mesh.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -120,14 +120,18 @@ def nearest_pair(v, n, q, kind, p0, p1, p2, w, m, r, other, o, side):
             ex = p0 + side * ((a + i) * q[0] + (b + j) * t0) - o[0]
             ey = p1 + side * ((a + i) * q[1] + (b + j) * t1) - o[1]
             ez = p2 + side * ((a + i) * q[2] + (b + j) * t2) - o[2]
-            for k in range(2 if other < 2 else 1):
-                for h in range(2 if other == 0 else 1):
-                    gx = ex - side * ((c + k) * r[0] + (d + h) * u0)
-                    gy = ey - side * ((c + k) * r[1] + (d + h) * u1)
-                    gz = ez - side * ((c + k) * r[2] + (d + h) * u2)
-                    square = gx * gx + gy * gy + gz * gz
-                    if square < best:
-                        best, fa, fb, fc, fd = square, a + i, b + j, c + k, d + h
+            # Of the other lattice's four points the nearest is found along each axis by itself: they are upright.
+            k, h = c, d
+            if other < 2 and (ex * r[0] + ey * r[1] + ez * r[2]) > side * (c + 0.5):
+                k += 1
+            if other == 0 and (ex * u0 + ey * u1 + ez * u2) > side * (d + 0.5):
+                h += 1
+            gx = ex - side * (k * r[0] + h * u0)
+            gy = ey - side * (k * r[1] + h * u1)
+            gz = ez - side * (k * r[2] + h * u2)
+            square = gx * gx + gy * gy + gz * gz
+            if square < best:
+                best, fa, fb, fc, fd = square, a + i, b + j, k, h
     return best, fa, fb, fc, fd
 
 

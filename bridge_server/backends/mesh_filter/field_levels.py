@@ -100,7 +100,8 @@ def _merged(data: tuple[np.ndarray, ...], pairs: Int64[np.ndarray, "coarse 2"]) 
     first = np.where(leads >= 0, one, other)
     share = np.where((kinds[first] > 0)[:, None], (leads >= 0)[:, None], share)
     normal = normals[one] * areas[one][:, None] + normals[other] * areas[other][:, None]
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    normal = np.where(length > 0.0, normal / np.maximum(length, 1e-300), normals[first])
     kind = kinds[first]
     line = along[first] - np.einsum("ij,ij->i", along[first], normal)[:, None] * normal
     line /= np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-300)

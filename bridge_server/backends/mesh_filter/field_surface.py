@@ -21,6 +21,8 @@ REACH = 0.5
 LEAST_LINE = 2.0
 """A line of hard edges shorter than so many quads is noise."""
 FREE, LINE, POINT = 0, 1, 2
+UPRIGHT = (0.0, 1.0, 0.0)
+"""Normal of a vertex whose faces have no area or cancel each other."""
 MOST_SPLITS = 12
 MOST_FACES = 2_000_000
 
@@ -100,6 +102,7 @@ def field_surface(
     ahead, back = np.roll(corners, -1, axis=1) - corners, np.roll(corners, 1, axis=1) - corners
     angles = np.arctan2(np.linalg.norm(np.cross(ahead, back), axis=2), np.einsum("fki,fki->fk", ahead, back))
     normals = _unit(_gathered(flat, (unit[:, None, :] * angles[:, :, None]).reshape(-1, 3), len(places)))
+    normals[~normals.any(axis=1)] = UPRIGHT
     areas = np.bincount(flat, np.repeat(doubled / 6.0, 3), len(places))
     hard = _lines(places, faces, unit, LEAST_LINE * side)
     kinds, along = _kinds(places, faces, hard, REACH * side)
