@@ -2,7 +2,7 @@
 
 The folder is named by the digest of all such modules, because Numba does not notice that a function in another file,
 which it compiled into this one, has changed. ``python -m bridge_server.backends.compiled`` compiles ahead of time what
-decimation needs; ``./forge`` does it at set-up.
+decimation and quads need; ``./forge`` does it at set-up.
 """
 
 import hashlib
@@ -29,9 +29,10 @@ def compiled_loops(name: str) -> ModuleType:
 
 
 def compile_all() -> None:
-    """Run the default mesh filter once on a small mesh, which compiles all it needs."""
+    """Run the own mesh filters once on a small mesh, which compiles all they need."""
     import numpy as np
 
+    from bridge_server.backends.mesh_filter.field import QuadFieldFilter
     from bridge_server.backends.mesh_filter.quadric import QuadricFilter
     from bridge_server.run import SilentRun
     from bridge_server.values.mesh import Mesh
@@ -41,7 +42,8 @@ def compile_all() -> None:
     a = (u[:-1, :-1] * 12 + v[:-1, :-1]).reshape(-1)
     faces = np.concatenate([np.stack([a, a + 12, a + 1], 1), np.stack([a + 1, a + 12, a + 13], 1)])
     mesh = Mesh(positions_m=places.astype(np.float32), faces=faces.astype(np.int32))
-    QuadricFilter().decimate(mesh, 60, SilentRun())
+    for mesh_filter in (QuadricFilter(), QuadFieldFilter()):
+        mesh_filter.decimate(mesh, 60, SilentRun())
 
 
 if __name__ == "__main__":

@@ -59,7 +59,20 @@ KERNEL_FILES = (
     "bridge_server/backends/unwrapper/bitmap_kernels.py",
     *(
         f"bridge_server/backends/mesh_filter/{name}_kernels.py"
-        for name in ("border", "collapse", "fitting", "quadric", "turning", "walking")
+        for name in (
+            "border",
+            "collapse",
+            "field",
+            "field_folds",
+            "field_lines",
+            "field_mending",
+            "field_merging",
+            "field_rows",
+            "fitting",
+            "quadric",
+            "turning",
+            "walking",
+        )
     ),
 )
 """Kernels are decorated functions, so these modules need their compiler to exist; they are imported when used."""

@@ -22,7 +22,10 @@ class MeshFilter(Protocol):
         """Without duplicate vertices and faces, null faces, and with non-manifold edges and vertices resolved."""
 
     def decimate(self, mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
-        """About ``triangle_count`` triangles by quadric error; fewer than that where the mesh has fewer."""
+        """About ``triangle_count`` triangles near the surface; fewer than that where the mesh has fewer.
+
+        Raises ``StageFailed`` where the filter can do nothing with the mesh.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +63,7 @@ MESH_FILTERS: BackendKind[MeshFilter] = BackendKind(
         "quadric": "bridge_server.backends.mesh_filter.quadric:QuadricFilter",
         "pymeshlab": "bridge_server.backends.mesh_filter.pymeshlab:PyMeshLabFilter",
         "simplification": "bridge_server.backends.mesh_filter.simplification:SimplificationFilter",
+        "quad_field": "bridge_server.backends.mesh_filter.field:QuadFieldFilter",
     },
     entry_point_group="open3dforge.mesh_filters",
 )

@@ -78,13 +78,14 @@ def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
     return improved(begun(source, light), light, run)
 
 
-def improved(fit: Fit, light: Light, run: Run) -> Mesh:
-    """The mesh of the best round."""
+def improved(fit: Fit, light: Light, run: Run, *, turning: bool = True) -> Mesh:
+    """The mesh of the best round; without ``turning`` its edges stay."""
     rounds = min(max(ROUND_FACES // len(light.faces), LEAST_ROUNDS), MOST_ROUNDS)
     best, places, faces = fit.score, fit.light.places.copy(), fit.light.faces.copy()
     for turn in range(rounds):
         run.checkpoint(turn / rounds, "fitting")
-        turn_edges(fit)
+        if turning:
+            turn_edges(fit)
         if turn > 0:
             distances = fit.distances
             over = np.clip((distances / max(distances.max(), 1e-300) - FAR_SHARE) / (1.0 - FAR_SHARE), 0.0, 1.0)
