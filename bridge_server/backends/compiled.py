@@ -8,9 +8,12 @@ decimation and quads need; ``./forge`` does it at set-up.
 import hashlib
 import importlib
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from bridge_server.backends.table import Availability
 from bridge_server.home import cache_home
 
 PACKAGE = "bridge_server.backends.mesh_filter"
@@ -26,6 +29,16 @@ def compiled_loops(name: str) -> ModuleType:
         digest.update(path.read_bytes())
     config.CACHE_DIR = str(cache_home() / "numba" / digest.hexdigest()[:16])
     return importlib.import_module(f"{PACKAGE}.{name}_kernels")
+
+
+def compiler_availability() -> Availability:
+    """Whether the compiler of such loops is installed."""
+    try:
+        if find_spec("numba") is not None:
+            return Availability(available=True, detail=f"numba {version('numba')}, CPU")
+    except (PackageNotFoundError, ValueError):
+        pass
+    return Availability(available=False, detail="the package numba is not installed.", remedy="pip install numba")
 
 
 def compile_all() -> None:

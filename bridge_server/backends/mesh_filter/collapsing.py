@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int32
+from jaxtyping import Bool, Float64, Int32
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.paint import paint_quadrics
@@ -84,12 +84,20 @@ def collapsed(
         reduce_to(surface, heap, triangle_count, (dearest, *limits), run)
         if surface.counts[kernels.LIVE] <= triangle_count or np.isfinite(dearest):
             break
-    loops.follow_owners(surface.owners)
-    faces = surface.faces[surface.alive != 0]
-    used = np.zeros(len(surface.places), bool)
-    used[faces.reshape(-1)] = True
-    renumbered = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
-    return Light(surface.places[used], renumbered[faces], renumbered[surface.owners], unit)
+    faces, _, used, owners = survivors(surface)
+    return Light(surface.places[used], faces, owners, unit)
+
+
+def survivors(
+    surface: Any,
+) -> tuple[Int32[np.ndarray, "left 3"], Bool[np.ndarray, "faces"], Int32[np.ndarray, "used"], Int32[np.ndarray, "all"]]:
+    """Faces that collapses have left, by new numbers; which they were; their vertices; where each vertex went."""
+    compiled_loops("collapse").follow_owners(surface.owners)
+    alive = surface.alive != 0
+    used = np.unique(surface.faces[alive])
+    renumbered = np.full(len(surface.owners), -1, np.int32)
+    renumbered[used] = np.arange(len(used))
+    return renumbered[surface.faces[alive]], alive, used, renumbered[surface.owners]
 
 
 def working_arrays(kernels: ModuleType, places: Float64[np.ndarray, "n 3"], faces: Int32[np.ndarray, "f 3"]) -> Any:

@@ -6,11 +6,10 @@ one lattice point are drawn together by collapses that keep the topology, so wha
 """
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
 import numpy as np
 
+from bridge_server.backends.compiled import compiler_availability
 from bridge_server.backends.mesh_filter.collapsing import Light, Unit, collapsed, unit_of
 from bridge_server.backends.mesh_filter.field_extraction import Extracted, directions, extracted, lattice
 from bridge_server.backends.mesh_filter.field_levels import Level, levels_of
@@ -51,12 +50,7 @@ class QuadFieldFilter:
     @classmethod
     def availability(cls) -> Availability:
         """Whether the compiler is installed."""
-        try:
-            if find_spec("numba") is not None:
-                return Availability(available=True, detail=f"numba {version('numba')}, CPU")
-        except (PackageNotFoundError, ValueError):
-            pass
-        return Availability(available=False, detail="the package numba is not installed.", remedy="pip install numba")
+        return compiler_availability()
 
     def clean(self, mesh: Mesh, run: Run) -> Mesh:
         """Doubles merged, faces without area dropped, parted where it is no surface."""

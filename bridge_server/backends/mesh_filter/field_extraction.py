@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int32, UInt8
 
 from bridge_server.backends.compiled import compiled_loops
-from bridge_server.backends.mesh_filter.collapsing import working_arrays
+from bridge_server.backends.mesh_filter.collapsing import survivors, working_arrays
 from bridge_server.backends.mesh_filter.field_levels import Level
 from bridge_server.backends.mesh_filter.field_surface import FREE, LINE, POINT, FieldSurface, line_links
 from bridge_server.run import Run
@@ -106,13 +106,7 @@ def extracted(
     hard = surface.hard.copy()
     while loops.merge_groups(work, hard, surface.kinds, groups, away):
         pass
-    compiled_loops("collapse").follow_owners(work.owners)
-    alive = work.alive != 0
-    faces = work.faces[alive]
-    used = np.unique(faces)
-    renumbered = np.full(len(p), -1, np.int32)
-    renumbered[used] = np.arange(len(used))
-    owners = renumbered[work.owners]
+    faces, alive, used, owners = survivors(work)
     kinds = surface.kinds[used]
     counts = np.where(surface.kinds >= kinds[owners], np.exp(-NEARNESS * (away / side) ** 2), 0.0) + 1e-12 * (
         surface.kinds >= kinds[owners]
@@ -120,7 +114,7 @@ def extracted(
     total = np.bincount(owners, counts, len(used))
     places = np.stack([np.bincount(owners, counts * p[:, axis], len(used)) for axis in range(3)], 1) / total[:, None]
     places[kinds == POINT] = surface.places[used[kinds == POINT]]
-    return Extracted(places, renumbered[faces], hard[alive], kinds, used.astype(np.int32), owners)
+    return Extracted(places, faces, hard[alive], kinds, used.astype(np.int32), owners)
 
 
 def border_vertices(faces: Int32[np.ndarray, "faces 3"]) -> Int32[np.ndarray, "n"]:

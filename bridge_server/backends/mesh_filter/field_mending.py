@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
 from bridge_server.backends.compiled import compiled_loops
-from bridge_server.backends.mesh_filter.collapsing import working_arrays
+from bridge_server.backends.mesh_filter.collapsing import survivors, working_arrays
 from bridge_server.backends.mesh_filter.field_extraction import Extracted, border_vertices
 from bridge_server.backends.mesh_filter.field_quads import Ground, diagonals, quad_edges
 from bridge_server.backends.mesh_filter.field_rows import rows_of
@@ -124,14 +124,9 @@ def linked(light: Extracted) -> tuple[Any, Bool[np.ndarray, "faces 3"]]:
 
 def compacted_light(light: Extracted, work: Any, hard: Bool[np.ndarray, "faces 3"]) -> Extracted:
     """What is left after collapses."""
-    compiled_loops("collapse").follow_owners(work.owners)
-    alive = work.alive != 0
-    faces = work.faces[alive]
-    used = np.unique(faces)
-    renumbered = np.full(len(light.kinds), -1, np.int32)
-    renumbered[used] = np.arange(len(used))
-    owners = renumbered[work.owners][light.owners]
-    return Extracted(work.places[used], renumbered[faces], hard[alive], light.kinds[used], light.origins[used], owners)
+    faces, alive, used, owners = survivors(work)
+    kinds, origins = light.kinds[used], light.origins[used]
+    return Extracted(work.places[used], faces, hard[alive], kinds, origins, owners[light.owners])
 
 
 def with_poor_turned(light: Extracted, ground: Ground) -> Extracted:

@@ -4,9 +4,8 @@ It collapses twice: places where the first result lies far away matter more in t
 """
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
+from bridge_server.backends.compiled import compiler_availability
 from bridge_server.backends.mesh_filter.base import Paint
 from bridge_server.backends.mesh_filter.collapsing import collapsed
 from bridge_server.backends.mesh_filter.fitting import MOST_FACES, begun, face_weights, improved
@@ -38,12 +37,7 @@ class QuadricFilter:
     @classmethod
     def availability(cls) -> Availability:
         """Whether the compiler is installed."""
-        try:
-            if find_spec("numba") is not None:
-                return Availability(available=True, detail=f"numba {version('numba')}, CPU")
-        except (PackageNotFoundError, ValueError):
-            pass
-        return Availability(available=False, detail="the package numba is not installed.", remedy="pip install numba")
+        return compiler_availability()
 
     def clean(self, mesh: Mesh, run: Run) -> Mesh:
         """Doubles merged, faces without area dropped, parted where it is no surface."""
