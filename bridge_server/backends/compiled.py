@@ -2,7 +2,7 @@
 
 The folder is named by the digest of all such modules, because Numba does not notice that a function in another file,
 which it compiled into this one, has changed. ``python -m bridge_server.backends.compiled`` compiles ahead of time what
-decimation and quads need; ``./forge`` does it at set-up.
+decimation, levels of detail and quads need; ``./forge`` does it at set-up.
 """
 
 import hashlib
@@ -45,6 +45,7 @@ def compile_all() -> None:
     """Run the own mesh filters once on a small mesh, which compiles all they need."""
     import numpy as np
 
+    from bridge_server.backends.mesh_filter.base import SeamedMesh
     from bridge_server.backends.mesh_filter.field import QuadFieldFilter
     from bridge_server.backends.mesh_filter.quadric import QuadricFilter
     from bridge_server.run import SilentRun
@@ -53,6 +54,17 @@ def compile_all() -> None:
     u, v = np.meshgrid(np.arange(12), np.arange(12), indexing="ij")
     a = (u[:-1, :-1] * 12 + v[:-1, :-1]).reshape(-1)
     faces = np.concatenate([np.stack([a, a + 12, a + 1], 1), np.stack([a + 1, a + 12, a + 13], 1)]).astype(np.int32)
+    # One seam, along u = 6: wedges of the upper side have coordinates of their own.
+    wedges = np.concatenate([np.arange(144), np.arange(72, 84)])
+    upper = faces[(faces >= 72).all(axis=1)]
+    apart = np.where((upper >= 72) & (upper < 84), upper + 72, upper)
+    seamed = SeamedMesh(
+        positions=np.stack([u, v, np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3).astype(np.float64),
+        uvs=np.stack([u, v], axis=-1).reshape(-1, 2)[wedges] + np.where(np.arange(156) < 144, 0.0, 20.0)[:, None],
+        points=wedges.astype(np.int32),
+        faces=np.concatenate([faces[(faces < 84).all(axis=1)], apart]).astype(np.int32),
+    )
+    QuadricFilter().collapse_with_seams(seamed, 60, np.inf, SilentRun())
     # On a flat sheet a whole row of quads goes, on a steep one none may.
     for height, mesh_filter in ((1.0, QuadricFilter()), (0.05, QuadFieldFilter())):
         places = np.stack([u, v, height * np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)

@@ -7,12 +7,13 @@ from typing import Annotated, ClassVar
 import numpy as np
 from jaxtyping import Int64
 
-from bridge_server.backends.mesh_filter.base import MeshFilter
+from bridge_server.backends.mesh_filter.base import MeshFilter, SeamedFilter
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.edge_collapse import WedgeMesh, collapse_edges
 from bridge_server.stages.lod_hull import hull_level
+from bridge_server.stages.lod_seams import UV_WEIGHT, LevelMaker
 from bridge_server.stages.mesh_distance import surface_distance
 from bridge_server.stages.stage import Range, Stage
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
@@ -20,8 +21,6 @@ from bridge_server.values.base import Notice, Severity
 from bridge_server.values.lod import Lod, LodChain
 from bridge_server.values.mesh import Mesh, UnwrappedMesh
 
-UV_WEIGHT = 0.5
-"""How heavy a shift of the texture weighs, over a shift of the surface by as much."""
 OUTLINE_STEPS = (0.5, 2.0, np.inf)
 """How far chart outlines may move, in paddings of the atlas; the next step is taken where the target is not met."""
 USUAL_GROWTH, WORTH_IT = 1.3, 0.8
@@ -29,21 +28,24 @@ USUAL_GROWTH, WORTH_IT = 1.3, 0.8
 is made again from the second step on, and kept where its error is less than this share of the first."""
 LEAST_REDUCTION = 0.9
 """A level with more than this share of the triangles of the one before is not worth its memory."""
+FARTHEST_SHARE = 0.1
+"""A level that lies farther than this share of the diagonal from level 0 is another thing, at whatever size."""
 LEAST_SCREEN_SIZE = 0.005
 DISTANCE_SAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lods(Stage):
-    """Simplify the unwrapped mesh level by level; vertices of a level are vertices of the level before.
+    """Simplify the unwrapped mesh level by level, without a crack along its seams.
 
-    Normals stay those of level 0, which the normal map was baked for; tangents are MikkTSpace of each level. A hull,
-    where one is wanted, has vertices of its own that lie on level 0.
+    The mesh filter makes each level of level 0 where it can (``lod_seams``); otherwise vertices of a level are vertices
+    of the level before. Normals stay those of level 0, which the normal map was baked for; tangents are MikkTSpace of
+    each level. A hull, where one is wanted, has vertices of its own that lie on level 0.
     """
 
     name: ClassVar[str] = "lods"
     writes: ClassVar[str] = "lods"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     count: Annotated[int, Range(1, 8)] = 3
     """Levels, level 0 included."""
     reduction: Annotated[float, Range(0.05, 0.95)] = 0.5
@@ -68,11 +70,13 @@ class Lods(Stage):
         notices: list[Notice] = []
         base = unwrapped.welded_mesh()
         with_hull = self.last_level_hull and self.count > 1
+        maker = LevelMaker.of(mesh_filter, raycaster, unwrapped) if isinstance(mesh_filter, SeamedFilter) else None
         for level in range(1, self.count - with_hull):
             share = PartialRun(run, (level - 1) / (self.count - 1), level / (self.count - 1))
             before = lods[-1].mesh
             target = targets[level - 1]
-            mesh = simplified(before, target, PartialRun(share, 0.0, 0.6))
+            made = PartialRun(share, 0.0, 0.6)
+            mesh = maker.level(target, made) if maker is not None else simplified(before, target, made)
             reached = len(mesh.faces)
             if reached > LEAST_REDUCTION * len(before.faces):
                 message = f"The levels of detail end at {level - 1}: chart borders leave nothing more to simplify."
@@ -82,11 +86,18 @@ class Lods(Stage):
                 message = f"Level {level} has {reached:,} triangles of {target:,} wanted: chart borders hold the rest."
                 notices.append(Notice(code="lod_above_target", message=message))
             error_m = largest_error_m(raycaster, base, mesh, PartialRun(share, 0.6, 0.7))
-            if level > 1 and error_m > USUAL_GROWTH * lods[-1].error_m * len(before.faces) / max(reached, 1):
+            if (
+                maker is None
+                and level > 1
+                and error_m > USUAL_GROWTH * lods[-1].error_m * len(before.faces) / max(reached, 1)
+            ):
                 looser = simplified(before, target, PartialRun(share, 0.7, 0.9), OUTLINE_STEPS[1:])
                 looser_m = largest_error_m(raycaster, base, looser, PartialRun(share, 0.9, 1.0))
                 if looser_m < WORTH_IT * error_m:
                     mesh, error_m = looser, looser_m
+            if error_m > FARTHEST_SHARE * base.diagonal_m:
+                notices.append(_too_far(level, reached, error_m / base.diagonal_m))
+                break
             lods.append(self._level(mesh, error_m, lods, base.diagonal_m))
         if with_hull:
             share = PartialRun(run, (self.count - 2) / (self.count - 1), 1.0)
@@ -109,6 +120,16 @@ class Lods(Stage):
         least = LEAST_SCREEN_SIZE * sparser ** len(before)
         size = max(min(visible, before[-1].screen_size * sparser), least)
         return Lod(mesh=mesh, screen_size=size, error_m=error_m, seam_gap_m=seam_gap_m(mesh))
+
+
+def _too_far(level: int, triangles: int, share: float) -> Notice:
+    return Notice(
+        code="lods_ended",
+        message=f"The levels of detail end at {level - 1}: with {triangles:,} triangles the next would lie "
+        f"{share:.0%} of the size off.",
+        severity=Severity.INFO,
+        remedy="Lower lods.count, or raise lods.reduction or lods.budgets.",
+    )
 
 
 def level_targets(triangles: int, count: int, reduction: float, budgets: str) -> list[int]:

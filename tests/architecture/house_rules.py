@@ -70,6 +70,8 @@ KERNEL_FILES = (
             "field_rows",
             "fitting",
             "quadric",
+            "seam_collapse",
+            "seamed",
             "turning",
             "walking",
         )

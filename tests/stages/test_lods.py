@@ -63,11 +63,11 @@ def test_budgets_that_make_no_sense_are_refused(mesh_filter, raycaster, ball, bu
 def test_a_finer_screen_shows_coarse_levels_later(mesh_filter, raycaster, ball):
     coarse, fine = (
         Lods(count=2, screen_lines=lines)(SilentRun(), mesh_filter, raycaster, unwrapped=ball).lods[1]
-        for lines in (1080, 4320)
+        for lines in (1080, 8640)
     )
     diagonal = ball.welded_mesh().diagonal_m
     assert fine.screen_size < coarse.screen_size
-    assert fine.error_m / diagonal * fine.screen_size * 4320 <= 1.001
+    assert fine.error_m / diagonal * fine.screen_size * 8640 <= 1.001
 
 
 def test_levels_have_no_cracks(chain):
@@ -77,10 +77,40 @@ def test_levels_have_no_cracks(chain):
         assert volume_m3(lod.mesh.welded_mesh()) == pytest.approx(np.pi / 6, rel=0.03)
 
 
-def test_vertices_are_those_of_level_0_with_their_coordinates_and_normals(chain):
-    given = rows(chain.lods[0].mesh)
-    for lod in chain.lods[1:]:
+def test_vertices_by_a_filter_that_knows_no_texture_are_those_of_level_0(raycaster, ball):
+    plain = Lods(count=4)(SilentRun(), MESH_FILTERS.load("simplification"), raycaster, unwrapped=ball)
+    given = rows(ball)
+    for lod in plain.lods[1:]:
         assert rows(lod.mesh) <= given
+
+
+def meant_on_the_ball(uvs, sides):
+    """The place that a texture coordinate means: charts are the sides of a cube, blown up to the ball."""
+    local = (uvs * (3.0, 2.0) - np.stack([sides % 3, sides // 3], 1) - GUTTER) / (1 - 2 * GUTTER)
+    normal, right, up = np.array(CUBE_SIDES, np.float64)[sides].transpose(1, 0, 2)
+    cube = normal + right * (2 * local[:, :1] - 1) + up * (1 - 2 * local[:, 1:])
+    return 0.5 * cube / np.linalg.norm(cube, axis=1, keepdims=True)
+
+
+def test_vertices_that_moved_shade_as_the_place_that_their_texture_means(chain, ball):
+    given = rows(ball)
+    for lod in chain.lods[1:]:
+        mesh, side = lod.mesh, np.zeros(len(lod.mesh.uvs), int)
+        side[mesh.faces.reshape(-1)] = np.repeat(mesh.charts, 3)
+        meant = meant_on_the_ball(mesh.uvs.astype(np.float64), side)
+        cosines = np.einsum("ij,ij->i", mesh.normals, meant / 0.5)
+        assert np.degrees(np.arccos(np.clip(cosines, -1, 1))).max() < 1.0
+        assert len(rows(mesh) - given) > len(mesh.uvs) / 2, "hardly a vertex moved: the best places are not taken"
+
+
+def test_coordinates_for_baked_light_follow_those_of_the_maps(mesh_filter, raycaster, ball):
+    """Here they are the others mirrored and halved, so they have to stay so."""
+    light = (0.5 * (1.0 - ball.uvs)).astype(np.float32)
+    given = replace(ball, lightmap_uvs=light, lightmap_px=64)
+    for lod in Lods(count=3)(SilentRun(), mesh_filter, raycaster, unwrapped=given).lods[1:]:
+        inside = np.abs(0.5 * (1.0 - lod.mesh.uvs) - lod.mesh.lightmap_uvs)
+        assert inside.max() < 2e-4  # a vertex may lie a little outside of its chart, and means the nearest place of it
+        assert np.median(inside) < 1e-6
 
 
 def test_charts_keep_their_place_and_never_fold(chain, ball):
@@ -89,14 +119,13 @@ def test_charts_keep_their_place_and_never_fold(chain, ball):
         assert (uv_areas(mesh) * np.sign(uv_areas(ball)[0]) > 0).all()
         cell = np.stack([mesh.charts % 3, mesh.charts // 3], 1) / (3.0, 2.0)
         local = (mesh.uvs[mesh.faces] - cell[:, None]) * (3.0, 2.0)
-        assert local.min() >= GUTTER - 1e-5
-        assert local.max() <= 1 - GUTTER + 1e-5
+        assert local.min() >= GUTTER - 1e-3
+        assert local.max() <= 1 - GUTTER + 1e-3
         assert set(np.unique(mesh.charts)) == set(range(6))
 
 
 def test_the_texture_does_not_slide(chain):
     """The place that a texture coordinate means on the ball is known: compare it with where a level shows it."""
-    sides = np.array(CUBE_SIDES, np.float64)
     weights = np.random.default_rng(0).dirichlet((1, 1, 1), 8)
     worst = []
     for lod in chain.lods:
@@ -104,10 +133,7 @@ def test_the_texture_does_not_slide(chain):
         uv = np.einsum("kc,fcd->fkd", weights, mesh.uvs[mesh.faces]).reshape(-1, 2)
         shown = np.einsum("kc,fcd->fkd", weights, mesh.positions_m[mesh.faces]).reshape(-1, 3)
         side = np.repeat(mesh.charts, len(weights))
-        local = (uv * (3.0, 2.0) - np.stack([side % 3, side // 3], 1) - GUTTER) / (1 - 2 * GUTTER)
-        normal, right, up = sides[side].transpose(1, 0, 2)
-        cube = normal + right * (2 * local[:, :1] - 1) + up * (1 - 2 * local[:, 1:])
-        meant = 0.5 * cube / np.linalg.norm(cube, axis=1, keepdims=True)
+        meant = meant_on_the_ball(uv, side)
         worst.append(np.quantile(np.linalg.norm(shown - meant, axis=1), 0.99))
     assert worst[0] < 1e-3
     assert worst[1] < 8e-3

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64, Int32
 
 from bridge_server.backends.table import BackendKind
 from bridge_server.run import Run
@@ -55,6 +55,42 @@ class PaintedFilter(Protocol):
     @property
     def keeps_paint(self) -> bool:
         """Always true."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeamedMesh:
+    """A mesh with texture coordinates by wedges: one for each distinct pair of point and coordinates."""
+
+    positions: Float64[np.ndarray, "points 3"]
+    uvs: Float64[np.ndarray, "wedges 2"]
+    """In units of length, scaled so that a shift of the texture and of the surface by as much are as bad."""
+    points: Int32[np.ndarray, "wedges"]
+    faces: Int32[np.ndarray, "faces 3"]
+    """Into the wedges."""
+    weights: Float64[np.ndarray, "faces"] | None = None
+    """How much each face matters, beside its area; None for all alike."""
+
+
+@runtime_checkable
+class SeamedFilter(Protocol):
+    """A mesh filter that can make a textured mesh lighter without tearing its seams."""
+
+    @property
+    def identity(self) -> str:
+        """As ``MeshFilter.identity``."""
+
+    def clean(self, mesh: Mesh, run: Run) -> Mesh:
+        """As ``MeshFilter.clean``."""
+
+    def decimate(self, mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
+        """As ``MeshFilter.decimate``."""
+
+    def collapse_with_seams(self, mesh: SeamedMesh, triangle_count: int, outline: float, run: Run) -> SeamedMesh:
+        """About ``triangle_count`` triangles over the wedges that came in; more where borders and seams hold too much.
+
+        Points and wedges move to where the error is least; wedges of one point keep one place, so no seam cracks.
+        The outline of no chart moves by more than ``outline`` on the texture, in the unit of ``uvs``.
+        """
 
 
 MESH_FILTERS: BackendKind[MeshFilter] = BackendKind(

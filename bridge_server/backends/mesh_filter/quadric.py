@@ -6,10 +6,11 @@ It collapses twice: places where the first result lies far away matter more in t
 from dataclasses import dataclass
 
 from bridge_server.backends.compiled import compiler_availability
-from bridge_server.backends.mesh_filter.base import Paint
+from bridge_server.backends.mesh_filter.base import Paint, SeamedMesh
 from bridge_server.backends.mesh_filter.collapsing import collapsed
 from bridge_server.backends.mesh_filter.fitting import MOST_FACES, begun, face_weights, improved
 from bridge_server.backends.mesh_filter.paint import paint_on
+from bridge_server.backends.mesh_filter.seamed import seam_collapsed
 from bridge_server.backends.table import Availability
 from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
@@ -61,3 +62,7 @@ class QuadricFilter:
         if (second := begun(source, other)).score < fit.score:
             light, fit = other, second
         return improved(fit, light, PartialRun(run, 0.4, 1.0))
+
+    def collapse_with_seams(self, mesh: SeamedMesh, triangle_count: int, outline: float, run: Run) -> SeamedMesh:
+        """See ``SeamedFilter``."""
+        return seam_collapsed(mesh, triangle_count, outline, run)
