@@ -45,7 +45,7 @@ class LoadMesh(Stage):
 
     name: ClassVar[str] = "load_mesh"
     writes: ClassVar[str] = "high_poly"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     up_axis: UpAxis = UpAxis.Y
     """``z`` turns a file of a Z-up program upright."""
 

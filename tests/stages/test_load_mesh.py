@@ -243,6 +243,52 @@ f -3//1 -2//1 -1//1
     assert "companion_missing" in {n.code for n in load("a.obj", obj).notices}
 
 
+PRISM_OF_A_DART = """v 0 0 0\nv 0 1 .5\nv 0 .3 0\nv 0 1 -.5\nv .2 0 0\nv .2 1 .5\nv .2 .3 0\nv .2 1 -.5
+f 4 3 2 1\nf 5 6 7 8\nf 1 2 6 5\nf 2 3 7 6\nf 3 4 8 7\nf 4 1 5 8
+"""
+
+
+def test_hollow_polygons_of_obj_and_ply_enclose_what_they_should():
+    rows = [line.split() for line in PRISM_OF_A_DART.splitlines()]
+    points = [" ".join(words[1:]) for words in rows if words[0] == "v"]
+    faces = [[int(word) - 1 for word in words[1:]] for words in rows if words[0] == "f"]
+    head = f"ply\nformat ascii 1.0\nelement vertex {len(points)}\n" + "".join(f"property float {a}\n" for a in "xyz")
+    head += f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
+    ply = head + "\n".join([*points, *(" ".join(map(str, [len(face), *face])) for face in faces)]) + "\n"
+    for name, text in (("a.obj", PRISM_OF_A_DART), ("a.ply", ply)):
+        mesh = load(name, text.encode()).mesh
+        assert is_watertight(mesh)
+        assert abs(volume_m3(mesh)) == pytest.approx(0.2 * 0.15, rel=1e-5)
+        assert area_m2(mesh) == pytest.approx(2 * 0.15 + 0.2 * 2 * (1.25**0.5 + 0.74**0.5), rel=1e-5)
+
+
+def test_obj_objects_that_are_collision_are_left_out_and_told():
+    solid = written(shapes.box(), "obj").decode()
+    hull = "".join(f"v {x} {y} {z}\n" for x in (-3, 3) for y in (-3, 3) for z in (-3, 3)) + "f -8 -7 -6\nf -5 -6 -7\n"
+    for statement in ("o", "g"):
+        high = load("a.obj", f"{statement} Box\n{solid}{statement} UCX_Box_00\n{hull}".encode())
+        assert [notice.code for notice in high.notices] == ["collision_left_out"]
+        assert len(high.mesh.faces) == 12
+    grouped = load("a.obj", f"o Box\ng UCX_no_object\n{solid}".encode())
+    assert len(grouped.mesh.faces) == 12
+    assert not grouped.notices
+
+
+def test_obj_with_a_byte_order_mark_keeps_its_first_vertex():
+    mesh = load("a.obj", b"\xef\xbb\xbf" + b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n").mesh
+    np.testing.assert_allclose(mesh.positions_m, TRIANGLE)
+
+
+def test_colours_that_are_no_numbers_are_black():
+    obj = b"v 0 0 0 nan nan 1\nv 1 0 0 1 1 1\nv 0 1 0 1 1 1\nf 1 2 3\n"
+    head = "ply\nformat ascii 1.0\nelement vertex 3\n"
+    head += "".join(f"property float {name}\n" for name in ("x", "y", "z", "red", "green", "blue"))
+    head += "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    ply = head + "0 0 0 nan nan 1\n1 0 0 1 1 1\n0 1 0 1 1 1\n3 0 1 2\n"
+    for name, data in (("a.obj", obj), ("a.ply", ply.encode())):
+        np.testing.assert_allclose(load(name, data).field.corner_colors[0, 0], [0, 0, 1, 1], atol=1e-6)
+
+
 def test_vertex_colours_of_ply_are_decoded_from_srgb():
     colors = np.full((8, 4), (188, 0, 255, 255), np.uint8)
     high = load("a.ply", written(shapes.box(), "ply", vertex_colors=colors))
