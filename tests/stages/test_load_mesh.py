@@ -262,6 +262,36 @@ def test_hollow_polygons_of_obj_and_ply_enclose_what_they_should():
         assert area_m2(mesh) == pytest.approx(2 * 0.15 + 0.2 * 2 * (1.25**0.5 + 0.74**0.5), rel=1e-5)
 
 
+def test_ascii_stl_without_its_last_line_is_told():
+    text = written(shapes.box(), "stl_ascii")
+    assert not load("a.stl", text).notices
+    cut = text[: text.rindex(b"facet normal")]
+    assert [notice.code for notice in load("a.stl", cut).notices] == ["maybe_truncated"]
+
+
+def test_instances_stand_where_their_extension_says():
+    builder = GltfBuilder()
+    builder.primitive(TRIANGLE)
+    attributes = {
+        "TRANSLATION": builder.accessor(np.array([[5, 0, 0], [0, 7, 0]], "<f4")),
+        "SCALE": builder.accessor(np.array([[1, 1, 1], [2, 2, 2]], "<f4")),
+    }
+    builder.document["nodes"][0] |= {
+        "translation": [0, 0, 1], "extensions": {"EXT_mesh_gpu_instancing": {"attributes": attributes}},
+    }  # fmt: skip
+    builder.document["extensionsRequired"] = ["EXT_mesh_gpu_instancing"]
+    high = load("a.glb", builder.glb())
+    expected = [[5, 0, 1], [6, 0, 1], [5, 1, 1], [0, 7, 1], [2, 7, 1], [0, 9, 1]]
+    np.testing.assert_allclose(high.mesh.positions_m[high.mesh.faces].reshape(-1, 3), expected)
+    assert not high.notices
+
+
+def test_an_unknown_extension_that_the_file_needs_is_told():
+    high = load("a.glb", glb_with(TRIANGLE, extensionsRequired=["KHR_mesh_quantization", "ACME_curves"]))
+    assert [notice.code for notice in high.notices] == ["extension_unknown"]
+    assert "ACME_curves" in high.notices[0].message
+
+
 def test_obj_objects_that_are_collision_are_left_out_and_told():
     solid = written(shapes.box(), "obj").decode()
     hull = "".join(f"v {x} {y} {z}\n" for x in (-3, 3) for y in (-3, 3) for z in (-3, 3)) + "f -8 -7 -6\nf -5 -6 -7\n"
@@ -387,12 +417,42 @@ STL_HEAD = b"\0" * 80
 PLY_HEAD = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
 
 
+def without_data(count, primitive=""):
+    """A GLB whose positions have no bytes: they are zero, or lie in an extension of the primitive."""
+    builder = GltfBuilder()
+    entry = builder.primitive(TRIANGLE)
+    del builder.document["accessors"][0]["bufferView"]
+    builder.document["accessors"][0]["count"] = count
+    if primitive:
+        entry["extensions"] = {primitive: {"bufferView": 0, "attributes": {"POSITION": 0}}}
+    return builder.glb()
+
+
+def compressed_buffer():
+    builder = GltfBuilder()
+    builder.primitive(TRIANGLE)
+    builder.document["bufferViews"][0]["buffer"] = 1
+    builder.add("buffers", {"byteLength": 0})
+    builder.add("buffers", {"byteLength": 36, "extensions": {"EXT_meshopt_compression": {"fallback": True}}})
+    return builder.glb()
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason", "words"),
     [
         ("a.glb", b"", "MESH_EMPTY", "empty"),
         ("a.glb", b"this is a shopping list", "MESH_UNREADABLE", "text"),
-        ("a.glb", b"\x89PNG\r\n\x1a\n" + bytes(64), "MESH_UNREADABLE", "something else"),
+        ("a.glb", b"\x89PNG\r\n\x1a\n" + bytes(64), "MESH_OTHER_KIND", "holds a PNG image"),
+        ("a.glb", b"\x01\x02" * 64, "MESH_UNREADABLE", "something else"),
+        ("a.stl", glb_with(TRIANGLE), "MESH_OTHER_KIND", "named STL but holds GLB.*Call it a.glb"),
+        ("a.obj", glb_with(TRIANGLE), "MESH_OTHER_KIND", "Call it a.glb"),
+        ("a.gltf", glb_with(TRIANGLE), "MESH_OTHER_KIND", "Call it a.glb"),
+        ("a.glb", b"Kaydara FBX Binary  \0", "MESH_OTHER_KIND", "Call it a.fbx"),
+        ("a.fbx", b"version https://git-lfs.github.com/spec/v1\n", "MESH_OTHER_KIND", "git lfs pull"),
+        ("a.glb", without_data(10**12), "MESH_TOO_LARGE", "announces 1,000,000,000,000 elements"),
+        ("a.glb", without_data(3, primitive="KHR_draco_mesh_compression"), "MESH_COMPRESSED", "Draco"),
+        ("a.glb", compressed_buffer(), "MESH_COMPRESSED", "meshopt"),
+        ("a.gltf", b"[" * 100_000, "MESH_UNREADABLE", "JSON cannot be parsed"),
         ("a.glb", b"glTF", "MESH_TRUNCATED", "header"),
         ("a.glb", glb_with(TRIANGLE)[:-20], "MESH_TRUNCATED", "truncated"),
         ("a.glb", struct.pack("<4sII", b"glTF", 1, 20) + bytes(8), "MESH_UNREADABLE", "version"),
@@ -416,6 +476,7 @@ PLY_HEAD = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty
         ("a.obj", OBJ_HEAD + b"f 1 2 0\n", "MESH_UNREADABLE", "vertex 0"),
         ("a.obj", OBJ_HEAD + b"f 1 2\n", "MESH_UNREADABLE", "fewer than three"),
         ("a.obj", b"v 0 0 zero\n", "MESH_UNREADABLE", "line 1"),
+        ("a.obj", b"v 0 0\n", "MESH_UNREADABLE", "line 1.*fewer than three coordinates"),
         ("a.obj", bytes(100), "MESH_UNREADABLE", "binary"),
         ("a.obj", OBJ_HEAD.replace(b"v 1 0 0", b"v nan 0 0") + b"f 1 2 3\n", "MESH_NOT_FINITE", "not a finite"),
         ("a.stl", STL_HEAD + b"\0\0\0\0", "MESH_NO_FACES", "no triangles"),
