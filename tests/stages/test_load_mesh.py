@@ -11,6 +11,7 @@ from bridge_server.errors import InputError
 from bridge_server.run import SilentRun
 from bridge_server.stages.load_mesh import LoadMesh, UpAxis
 from bridge_server.stages.load_mesh_formats import read_mesh_source
+from bridge_server.values.base import Severity
 from bridge_server.values.mesh import area_m2, is_watertight, volume_m3
 from bridge_server.values.source import MeshSource
 from bridge_server.values.surface_texture import AlphaMode, Wrap
@@ -346,6 +347,14 @@ def test_split_vertices_are_welded_and_their_coordinates_stay_apart():
     assert len(high.mesh.positions_m) == 8
     assert is_watertight(high.mesh)
     assert len(np.unique(high.field.corner_uvs.reshape(-1, 2), axis=0)) == 36
+
+
+@pytest.mark.parametrize(("flat", "severity"), [(1, Severity.INFO), (9, Severity.WARNING)])
+def test_triangles_without_area_are_told_and_many_of_them_loudly(flat, severity):
+    obj = OBJ_HEAD + b"v 0 0 1\n" * 7 + b"f 1 2 3\nf 1 2 4\nf 1 4 3\nf 2 3 4\n" * 4 + b"f 4 5 6\n" * flat
+    (notice,) = (n for n in load("a.obj", obj).notices if n.code == "degenerate_dropped")
+    assert notice.severity is severity
+    assert f"{flat} of {16 + flat}" in notice.message
 
 
 def test_z_up_files_are_turned_upright():
