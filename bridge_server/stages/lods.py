@@ -14,7 +14,7 @@ from bridge_server.run import PartialRun, Run
 from bridge_server.stages.edge_collapse import WedgeMesh, collapse_edges
 from bridge_server.stages.lod_hull import hull_level
 from bridge_server.stages.mesh_distance import surface_distance
-from bridge_server.stages.stage import Range, Stage
+from bridge_server.stages.stage import Range, Stage, Wording
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.lod import Lod, LodChain
@@ -29,8 +29,22 @@ USUAL_GROWTH, WORTH_IT = 1.3, 0.8
 is made again from the second step on, and kept where its error is less than this share of the first."""
 LEAST_REDUCTION = 0.9
 """A level with more than this share of the triangles of the one before is not worth its memory."""
+LEAST_TRIANGLES = 4
 LEAST_SCREEN_SIZE = 0.005
 DISTANCE_SAMPLES = 10_000
+
+
+def budgets_of(text: str) -> list[int]:
+    """Numbers out of ``4000,1500,400``. Raises ``ValueError`` for what is no such list."""
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    numbers = [int(word) if word.isdecimal() else 0 for word in words]
+    falls = all(later < earlier for earlier, later in itertools.pairwise(numbers))
+    if any(number < LEAST_TRIANGLES for number in numbers) or not falls:
+        raise ValueError(
+            f"must be numbers like 4000,1500,400, each at least {LEAST_TRIANGLES} and less than the one before, "
+            f"not {text!r}"
+        )
+    return numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +62,7 @@ class Lods(Stage):
     """Levels, level 0 included."""
     reduction: Annotated[float, Range(0.05, 0.95)] = 0.5
     """Share of the triangles that each level keeps of the one before, where ``budgets`` gives it none."""
-    budgets: str = ""
+    budgets: Annotated[str, Wording(budgets_of)] = ""
     """Most triangles of levels 1, 2, ... with commas between, e.g. ``4000,1500,400``."""
     pixel_error: Annotated[float, Range(0.1, 16.0)] = 1.0
     """A level is shown once its largest error covers no more than so many pixels of the screen."""
@@ -113,18 +127,13 @@ class Lods(Stage):
 
 def level_targets(triangles: int, count: int, reduction: float, budgets: str) -> list[int]:
     """Triangles wanted of levels 1 and up. Raises ``StageFailed`` for budgets that are no falling numbers."""
-    given = [word.strip() for word in budgets.split(",")] if budgets.strip() else []
-    numbers = [int(word) if word.isdecimal() else 0 for word in given]
-    falls = all(later < earlier for earlier, later in itertools.pairwise(numbers))
-    if any(number < 4 for number in numbers) or not falls:
-        raise StageFailed(
-            f"budgets are {budgets!r}: each level needs a number of at least 4, less than the one before.",
-            subject=Lods.name,
-            remedy="Write lods.budgets like 4000,1500,400, or leave it empty for lods.reduction.",
-        )
+    try:
+        numbers = budgets_of(budgets)
+    except ValueError as error:
+        raise StageFailed(f"its budgets {error}.", subject=Lods.name) from error
     targets = [min(number, triangles) for number in numbers[: count - 1]]
     while len(targets) < count - 1:
-        targets.append(max(round((targets[-1] if targets else triangles) * reduction), 4))
+        targets.append(max(round((targets[-1] if targets else triangles) * reduction), LEAST_TRIANGLES))
     return targets
 
 

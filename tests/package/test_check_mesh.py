@@ -172,3 +172,15 @@ def test_the_command_tells_rules_and_exit_code(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "text.fbx").write_bytes(b"; FBX 7.5.0 project file")
     assert run(["check", str(tmp_path / "text.fbx")]) == ExitCode.USAGE
     assert "binary FBX" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["photo.png", "mesh.3ds", "noextension", "gone.max"])
+def test_what_is_neither_package_nor_mesh_is_refused_with_what_is(
+    name, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    if not name.startswith("gone"):
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n")
+    assert run(["check", str(tmp_path / name)]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert "zip)" not in told
+    assert "FBX, GLB, GLTF, OBJ, PLY, STL" in told

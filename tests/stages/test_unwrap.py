@@ -211,6 +211,7 @@ def test_a_decimated_mesh_cannot_keep_its_coordinates_and_only_always_says_so() 
     told = kept(mesh, uvs, KeepUvs.ALWAYS, box()).notices
     assert [notice.code for notice in told] == ["uvs_replaced"]
     assert "no longer those of the input" in told[0].message
+    assert "to always" not in told[0].remedy
 
 
 def test_cancellation_is_no_reason_to_fall_back() -> None:
