@@ -57,7 +57,7 @@ class Lods(Stage):
 
     name: ClassVar[str] = "lods"
     writes: ClassVar[str] = "lods"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     count: Annotated[int, Range(1, 8)] = 3
     """Levels, level 0 included."""
     reduction: Annotated[float, Range(0.05, 0.95)] = 0.5
@@ -81,22 +81,28 @@ class Lods(Stage):
         lods = [Lod(mesh=unwrapped, screen_size=1.0, error_m=0.0, seam_gap_m=seam_gap_m(unwrapped))]
         notices: list[Notice] = []
         base = unwrapped.welded_mesh()
+        named = len(budgets_of(self.budgets))
         with_hull = self.last_level_hull and self.count > 1
         for level in range(1, self.count - with_hull):
             share = PartialRun(run, (level - 1) / (self.count - 1), level / (self.count - 1))
             before = lods[-1].mesh
             target = targets[level - 1]
+            if level <= named and target > LEAST_REDUCTION * len(before.faces):
+                notices.append(budget_left_out(target, len(before.faces)))
+                continue
             mesh = simplified(before, target, PartialRun(share, 0.0, 0.6))
             reached = len(mesh.faces)
             if reached > LEAST_REDUCTION * len(before.faces):
-                message = f"The levels of detail end at {level - 1}: chart borders leave nothing more to simplify."
+                message = f"The levels of detail end at {len(lods) - 1}: chart borders leave nothing more to simplify."
                 notices.append(Notice(code="lods_ended", message=message, severity=Severity.INFO))
                 break
             if reached > 1.1 * target:
-                message = f"Level {level} has {reached:,} triangles of {target:,} wanted: chart borders hold the rest."
+                message = (
+                    f"Level {len(lods)} has {reached:,} triangles of {target:,} wanted: chart borders hold the rest."
+                )
                 notices.append(Notice(code="lod_above_target", message=message))
             error_m = largest_error_m(raycaster, base, mesh, PartialRun(share, 0.6, 0.7))
-            if level > 1 and error_m > USUAL_GROWTH * lods[-1].error_m * len(before.faces) / max(reached, 1):
+            if len(lods) > 1 and error_m > USUAL_GROWTH * lods[-1].error_m * len(before.faces) / max(reached, 1):
                 looser = simplified(before, target, PartialRun(share, 0.7, 0.9), OUTLINE_STEPS[1:])
                 looser_m = largest_error_m(raycaster, base, looser, PartialRun(share, 0.9, 1.0))
                 if looser_m < WORTH_IT * error_m:
@@ -135,6 +141,15 @@ def level_targets(triangles: int, count: int, reduction: float, budgets: str) ->
     while len(targets) < count - 1:
         targets.append(max(round((targets[-1] if targets else triangles) * reduction), LEAST_TRIANGLES))
     return targets
+
+
+def budget_left_out(target: int, before: int) -> Notice:
+    """A level would be as heavy as the one before."""
+    return Notice(
+        code="lod_budget_left_out",
+        message=f"The level of {target:,} triangles in lods.budgets is left out: the one before it has {before:,}.",
+        remedy="Lower that budget, or take it out.",
+    )
 
 
 def largest_error_m(raycaster: Raycaster, base: Mesh, mesh: UnwrappedMesh, run: Run) -> float:

@@ -55,6 +55,13 @@ def test_budgets_are_kept_level_by_level(mesh_filter, raycaster, ball):
     assert all(len(lod.mesh.faces) <= most for lod, most in zip(levels[1:], (3000, 500, 250), strict=True))
 
 
+def test_a_budget_no_lower_than_the_level_before_is_left_out_and_told(mesh_filter, raycaster, ball):
+    chain = Lods(count=4, budgets="900000,500")(SilentRun(), mesh_filter, raycaster, unwrapped=ball)
+    assert [len(lod.mesh.faces) for lod in chain.lods[1:]] == pytest.approx([500, 250], rel=0.02)
+    assert [notice.code for notice in chain.notices] == ["lod_budget_left_out"]
+    assert f"{len(ball.faces):,}" in chain.notices[0].message
+
+
 @pytest.mark.parametrize("budgets", ["many", "500,1000", "0", "12,,4"])
 def test_a_preset_with_such_budgets_is_refused_before_any_work(budgets):
     with pytest.raises(PresetError, match=r"lods\.budgets.*4000,1500,400"):
