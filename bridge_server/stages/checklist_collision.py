@@ -124,7 +124,7 @@ def collision_triangle_share(collision: Collision | None, lod0_triangles: int, l
         title,
         ok=hulls <= allowed,
         figure=f"{counted(triangles, 'triangle')}, {share(triangles / max(lod0_triangles, 1))} of LOD0",
-        limit=f"at most {allowed:,}",
+        limit=f"at most {allowed:,} in hulls",
         remedy="Lower collision.max_pieces or collision.max_vertices.",
         otherwise=Verdict.WARN,
     )

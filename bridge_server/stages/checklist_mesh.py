@@ -57,7 +57,7 @@ def file_budget(unwrapped: UnwrappedMesh, budget_kb: float) -> tuple[Check, ...]
         "file_budget",
         "Geometry of LOD0 fits its file budget",
         ok=size_kb <= budget_kb,
-        figure=f"{size_kb:,.1f} kB in {counted(vertices, 'vertex', 'vertices')}",
+        figure=f"{size_kb:,.2f} kB in {counted(vertices, 'vertex', 'vertices')}",
         limit=f"at most {budget_kb:,.10g} kB",
         remedy=f"Set decimate.triangle_count to {max(fewer, 12)} beside the budget.",
         otherwise=Verdict.WARN,
