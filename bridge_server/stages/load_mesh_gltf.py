@@ -26,6 +26,8 @@ from bridge_server.values.surface_texture import MaterialTextures
 TRIANGLES, STRIP, FAN = 4, 5, 6
 MAX_DEPTH = 256
 MOST_COPIES = 100_000
+MOST_JOINT_SETS = 4
+"""Of four joints each."""
 INSTANCING = "EXT_mesh_gpu_instancing"
 USABLE_EXTENSIONS = {
     INSTANCING, "KHR_mesh_quantization", "KHR_texture_transform", "EXT_texture_webp", "KHR_materials_emissive_strength",
@@ -270,10 +272,11 @@ def posed_normals(file: GltfFile, primitive: Mapping[str, Any], pose: MeshPose) 
 
 def skinned(file: GltfFile, attributes: Mapping[str, Any], joints: np.ndarray) -> Float64[np.ndarray, "vertices 4 4"]:
     """Blended matrix of each vertex; weights are normalised."""
-    index = file.accessor(attributes["JOINTS_0"], scaled=False).astype(np.int64)
-    weight = file.accessor(attributes["WEIGHTS_0"]).astype(np.float64)
+    sets = [number for number in range(MOST_JOINT_SETS) if f"JOINTS_{number}" in attributes]
+    index = np.concatenate([file.accessor(attributes[f"JOINTS_{n}"], scaled=False) for n in sets], axis=1)
+    weight = np.concatenate([file.accessor(attributes[f"WEIGHTS_{n}"]).astype(np.float64) for n in sets], axis=1)
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
-    return np.einsum("vk,vkij->vij", weight, joints[index])
+    return np.einsum("vk,vkij->vij", weight, joints[index.astype(np.int64)])
 
 
 def triangles_of(order: Int64[np.ndarray, "indices"], mode: int) -> Int64[np.ndarray, "faces 3"]:

@@ -145,7 +145,9 @@ def test_sparse_interleaved_and_normalised_accessors():
     np.testing.assert_allclose(high.field.corner_uvs[0], [[0, 0], [1, 0], [0, 1]])
 
 
-def test_a_skinned_mesh_stands_in_the_pose_of_its_joints_and_not_of_its_node():
+@pytest.mark.parametrize("sets", [1, 2])
+def test_a_skinned_mesh_stands_in_the_pose_of_its_joints_and_not_of_its_node(sets):
+    half = 0.5 if sets == 1 else 0.0
     builder = GltfBuilder()
     inverse = np.eye(4, dtype="<f4")
     inverse[3, :3] = (0, -1, 0)  # column-major: moves down by 1
@@ -153,9 +155,13 @@ def test_a_skinned_mesh_stands_in_the_pose_of_its_joints_and_not_of_its_node():
         TRIANGLE,
         attributes={
             "JOINTS_0": builder.accessor(np.array([[0, 1, 0, 0]] * 3, "<u1")),
-            "WEIGHTS_0": builder.accessor(np.array([[0.5, 0.5, 0, 0]] * 3, "<f4")),
+            "WEIGHTS_0": builder.accessor(np.array([[0.5, half, 0, 0]] * 3, "<f4")),
         },
     )
+    if sets == 2:
+        attributes = builder.document["meshes"][0]["primitives"][0]["attributes"]
+        attributes["JOINTS_1"] = builder.accessor(np.array([[1, 0, 0, 0]] * 3, "<u1"))
+        attributes["WEIGHTS_1"] = builder.accessor(np.array([[0.5, 0, 0, 0]] * 3, "<f4"))
     builder.document["skins"] = [{"joints": [1, 2], "inverseBindMatrices": builder.accessor(np.stack([inverse] * 2))}]
     builder.document["scenes"] = [{"nodes": [0, 1, 2]}]
     builder.document["nodes"] = [
