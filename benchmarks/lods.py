@@ -32,8 +32,9 @@ from bridge_server.stages.bake_metallic_roughness import BakeMetallicRoughness
 from bridge_server.stages.bake_normal import BakeNormal
 from bridge_server.stages.clean import Clean
 from bridge_server.stages.decimate import Decimate
+from bridge_server.stages.lod_half_edges import DISTANCE_SAMPLES, with_faces
 from bridge_server.stages.lod_seams import meant_places
-from bridge_server.stages.lods import DISTANCE_SAMPLES, Lods, seam_gap_m, with_faces
+from bridge_server.stages.lods import Lods, seam_gap_m
 from bridge_server.stages.mesh_distance import surface_distance
 from bridge_server.stages.pack import Pack
 from bridge_server.stages.render_subject import Subject, mapped_subject

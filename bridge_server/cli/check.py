@@ -28,6 +28,7 @@ def check(
     """Check a package against its manifest and the rules, or any mesh file against the rules of game readiness."""
     from bridge_server.values.checklist import Checklist, Verdict
 
+    _refuse_other_kinds(path)
     if path.suffix.lower() not in MESH_EXTENSIONS or path.is_dir():
         rules = _package_rules(path, preset)
         checks = [rule.check for rule in rules]
@@ -45,6 +46,18 @@ def check(
         output.say(f"{path}: {verdict.value}")
     if verdict is Verdict.FAIL:
         raise typer.Exit(ExitCode.CHECKLIST_FAILED)
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Raise ``InputError`` where the path says that it is neither a package nor a mesh that can be read."""
+    from bridge_server.errors import InputError
+
+    if path.is_dir() or path.suffix.lower() in (*MESH_EXTENSIONS, ".zip"):
+        return
+    message = "there is nothing of that name." if not path.exists() else "is neither a package nor a known mesh file."
+    kinds = ", ".join(sorted(extension[1:].upper() for extension in MESH_EXTENSIONS))
+    remedy = f"Give a package's folder or zip, or a mesh: {kinds}."
+    raise InputError(message, subject=str(path), remedy=remedy)
 
 
 def _document(check: "Check") -> dict[str, object]:
@@ -81,7 +94,8 @@ def _package_row(rule: "ShippedRule") -> list[str]:
 def _package_rules(path: Path, preset: str) -> "list[ShippedRule]":
     """First what the manifest lists, then the rules."""
     from bridge_server.backends.raycaster.base import RAYCASTERS
-    from bridge_server.package.check import check_contents
+    from bridge_server.errors import InputError
+    from bridge_server.package.check import AGAIN, check_contents
     from bridge_server.package.check_shipped import ShippedRule, check_shipped
     from bridge_server.package.contents import read_package
     from bridge_server.run import SilentRun
@@ -90,7 +104,11 @@ def _package_rules(path: Path, preset: str) -> "list[ShippedRule]":
     if preset:
         raise typer.BadParameter("a package brings its own limits; --preset is for mesh files.")
     contents = read_package(path)
-    manifest = Manifest.from_json(contents.files[MANIFEST_NAME])
+    try:
+        manifest = Manifest.from_json(contents.files[MANIFEST_NAME])
+    except InputError as error:
+        where = str(path / MANIFEST_NAME)
+        raise InputError(error.message, subject=where, remedy=error.remedy or AGAIN, reason=error.reason) from error
     asked, unread = _asked(manifest.provenance.preset_document)
     raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
     files = [*check_contents(contents, manifest).checks, *unread]

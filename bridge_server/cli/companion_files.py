@@ -52,7 +52,7 @@ def _gltf_references(file: Path) -> list[str]:
         content = json.loads(file.read_bytes())
         entries = [*content.get("buffers", []), *content.get("images", [])]
         uris = [entry.get("uri", "") for entry in entries]
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return []
     return [unquote(uri) for uri in uris if isinstance(uri, str) and uri and not uri.startswith("data:")]
 

@@ -29,12 +29,12 @@ def check_mesh(source: MeshSource, limits: MakeChecklist, raycaster: Raycaster, 
     mesh = found.mesh
     surface = (
         file_rules.reading(found.notices),
-        file_rules.triangles(len(mesh.faces), limits.triangle_budget),
+        file_rules.triangles(found.triangle_count, limits.triangle_budget),
         mesh_rules.watertight(mesh),
         mesh_rules.winding(mesh),
         surface_rules.back_faces_seen(raycaster, mesh),
         surface_rules.inner_hulls(mesh),
-        mesh_rules.degenerate_faces(mesh),
+        mesh_rules.degenerate_faces(mesh, found.triangle_count - len(mesh.faces)),
         mesh_rules.non_manifold_edges(mesh),
         surface_rules.sliver_share(mesh, limits.sliver_limit),
     )
@@ -44,8 +44,8 @@ def check_mesh(source: MeshSource, limits: MakeChecklist, raycaster: Raycaster, 
     whole = (
         *file_rules.textures(found.raw.materials),
         file_rules.material_slots(found.material_count),
-        file_rules.extent(mesh),
-        file_rules.origin(mesh),
+        file_rules.extent(found.low_m, found.high_m),
+        file_rules.origin(found.low_m, found.high_m),
         file_rules.file_name(source.name),
         file_rules.file_size(len(source.data) + sum(len(data) for _, data in source.companions)),
     )

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from bridge_server.errors import InputError
 from bridge_server.run import Run
 from bridge_server.stages.collision_fit import TOLERANCE, containment, excess_volume, surface_samples
 from bridge_server.stages.collision_shapes import FittedShape, fit_convex
-from bridge_server.stages.load_mesh import read_surface, usable_faces, welded_surface
+from bridge_server.stages.load_mesh import near_origin, read_surface, usable_faces, welded_surface
 from bridge_server.stages.load_mesh_formats import RawSurface
 from bridge_server.values.base import Notice
 from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
@@ -34,11 +34,16 @@ class MeshFile:
 
     raw: RawSurface
     mesh: Mesh
-    """Welded, without collision."""
+    """Welded, without collision; at the origin where the file has it very far away."""
     rows: Int64[np.ndarray, "faces"]
     """Which face of the file each face was."""
     pieces: tuple[CollisionPiece, ...]
     notices: tuple[Notice, ...]
+    triangle_count: int
+    """Of the file's surface, those that welding left without area included."""
+    low_m: Float64[np.ndarray, "3"]
+    high_m: Float64[np.ndarray, "3"]
+    """Bounds of the surface where the file has it."""
 
     @property
     def material_count(self) -> int:
@@ -54,17 +59,31 @@ def read_mesh_file(source: MeshSource, run: Run) -> MeshFile:
     hull = raw.collision_faces()[kept]
     if hull.all():
         raise InputError("it holds collision pieces and nothing else.", subject=source.name, reason="MESH_NO_FACES")
-    mesh, rows = welded_surface(source.name, raw, raw.positions, kept[~hull], notices)
-    return MeshFile(raw=raw, mesh=mesh, rows=rows, pieces=_pieces(raw, kept[hull]), notices=tuple(notices))
+    surface = kept[~hull]
+    corners = raw.positions[raw.faces[surface]].reshape(-1, 3)
+    positions = near_origin(raw, raw.positions, surface, notices)
+    mesh, rows = welded_surface(source.name, raw, positions, surface, notices)
+    return MeshFile(
+        raw=raw,
+        mesh=mesh,
+        rows=rows,
+        pieces=_pieces(raw, positions, kept[hull]),
+        notices=tuple(notices),
+        triangle_count=len(surface),
+        low_m=corners.min(axis=0),
+        high_m=corners.max(axis=0),
+    )
 
 
-def _pieces(raw: RawSurface, rows: Int64[np.ndarray, "faces"]) -> tuple[CollisionPiece, ...]:
+def _pieces(
+    raw: RawSurface, positions: Float64[np.ndarray, "vertices 3"], rows: Int64[np.ndarray, "faces"]
+) -> tuple[CollisionPiece, ...]:
     if raw.face_objects is None:
         return ()
     pieces = []
     for number in np.unique(raw.face_objects[rows]).tolist():
         faces = raw.faces[rows[raw.face_objects[rows] == number]].astype(np.int32)
-        mesh = tidied(compacted(raw.positions.astype(np.float32), faces))
+        mesh = tidied(compacted(positions.astype(np.float32), faces))
         pieces.append(
             CollisionPiece(shape=SHAPES.get(raw.objects[number][:3].upper(), CollisionShape.CONVEX), mesh=mesh)
         )

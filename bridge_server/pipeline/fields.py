@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from bridge_server.stages.stage import Range, Stage
+from bridge_server.stages.stage import Range, Stage, Wording
 
 FieldValue = bool | int | float | str | tuple[float, ...]
 """What a field holds; choices are members of their ``StrEnum``."""
@@ -37,13 +37,16 @@ class FieldDescription:
     doc: str = ""
     choose: Callable[[str], str] = str
     """Makes a member of the enum out of its value."""
+    read: Callable[[str], object] = str
+    """Reads a text; raises ``ValueError`` that says how it must be."""
 
     def accept(self, value: object) -> FieldValue:
         """The value of a JSON document as the field holds it. Raises ``ValueError`` that says what is wrong."""
         if self.type == "bool":
             return _require(value, bool, "true or false")
         if self.type == "str":
-            return _require(value, str, "text")
+            self.read(_require(value, str, "text"))
+            return str(value)
         if self.type == "enum":
             if not isinstance(value, str) or value not in self.choices:
                 raise ValueError(f"must be one of {', '.join(self.choices)}, not {value!r}")
@@ -127,9 +130,11 @@ def fields_of(stage: type[Stage]) -> Mapping[str, FieldDescription]:
 
 def _describe(name: str, hint: Any, default: Any, doc: str) -> FieldDescription:
     bounds: Range | None = None
+    wording: Wording | None = None
     if get_origin(hint) is Annotated:
         hint, *extras = get_args(hint)
         bounds = next((extra for extra in extras if isinstance(extra, Range)), None)
+        wording = next((extra for extra in extras if isinstance(extra, Wording)), None)
     choices: tuple[str, ...] = ()
     choose: Callable[[str], str] = str
     if get_origin(hint) is tuple and set(get_args(hint)) == {float}:
@@ -149,6 +154,7 @@ def _describe(name: str, hint: Any, default: Any, doc: str) -> FieldDescription:
         choices=choices,
         doc=doc,
         choose=choose,
+        read=wording.read if wording else str,
     )
 
 

@@ -27,6 +27,7 @@ FOLLOWS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("unwrap", "resolution_px"): ("trace", "resolution_px"),
     ("checklist", "resolution_px"): ("trace", "resolution_px"),
     ("load_low", "resolution_px"): ("bake_maps", "resolution_px"),
+    ("checklist", "file_budget_kb"): ("decimate", "file_budget_kb"),
     ("checklist", "lod_count"): ("lods", "count"),
     ("checklist", "height_cm"): ("place", "height_cm"),
 }

@@ -30,12 +30,14 @@ class MakeChecklist(Stage):
 
     name: ClassVar[str] = "checklist"
     writes: ClassVar[str] = "checklist"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     asset_name: str = "Asset"
     """Name of the asset, without prefix."""
     triangle_budget: Annotated[int, Range(0, 10_000_000)] = 0
     """Most triangles of LOD0; 0 leaves it to the target of decimation."""
+    file_budget_kb: Annotated[float, Range(0.0, 1_000_000.0)] = 0.0
+    """Most kilobytes of LOD0's geometry in the GLB; 0 leaves the rule out."""
     lod_count: Annotated[int, Range(0, 8)] = 0
     """Levels of detail asked for; 0 takes what there is."""
     resolution_px: Annotated[int, Range(0, 16_384)] = 0
@@ -122,6 +124,7 @@ class MakeChecklist(Stage):
         welded = unwrapped.welded_mesh()
         return (
             mesh_rules.triangle_budget(unwrapped, low_poly, high_poly, self.triangle_budget),
+            *mesh_rules.file_budget(unwrapped, self.file_budget_kb),
             mesh_rules.watertight(welded),
             mesh_rules.winding(welded),
             mesh_rules.degenerate_faces(welded),

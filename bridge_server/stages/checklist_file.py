@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
+from jaxtyping import Float64
 
 from bridge_server.errors import InputError
 from bridge_server.stages.checklist_verdicts import counted, judged, passed, skipped
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.checklist import Check, Verdict
-from bridge_server.values.mesh import Mesh
 from bridge_server.values.naming import check_asset_name, suggest_asset_name
 from bridge_server.values.space import CENTIMETRES_PER_METRE
 from bridge_server.values.surface_texture import MaterialTextures
 
+Corner = Float64[np.ndarray, "3"]
+"""A corner of the bounds, where the file has it."""
 MANY_TRIANGLES = 500_000
 LARGEST_TEXTURE_PX = 8192
 MOST_MATERIALS = 4
@@ -112,10 +114,9 @@ def material_slots(count: int) -> Check:
     )
 
 
-def extent(mesh: Mesh) -> Check:
+def extent(low_m: Corner, high_m: Corner) -> Check:
     """Neither dust nor a mountain: the unit of the file is right."""
-    low, high = mesh.bounds_m
-    sides_cm = (high.astype(np.float64) - low) * CENTIMETRES_PER_METRE
+    sides_cm = (high_m - low_m) * CENTIMETRES_PER_METRE
     longest = float(sides_cm.max())
     return judged(
         "extent",
@@ -128,14 +129,13 @@ def extent(mesh: Mesh) -> Check:
     )
 
 
-def origin(mesh: Mesh) -> Check:
+def origin(low_m: Corner, high_m: Corner) -> Check:
     """The origin lies in or near the mesh, so that it turns and lands where one expects."""
-    low, high = (corner.astype(np.float64) for corner in mesh.bounds_m)
-    away = float(np.linalg.norm(np.maximum(np.maximum(low, -high), 0.0)))
+    away = float(np.linalg.norm(np.maximum(np.maximum(low_m, -high_m), 0.0)))
     return judged(
         "pivot",
         "Pivot",
-        ok=away <= 0.1 * mesh.diagonal_m,
+        ok=away <= 0.1 * float(np.linalg.norm(high_m - low_m)),
         figure="inside the bounds" if away <= 0.0 else f"{away * CENTIMETRES_PER_METRE:.4g} cm outside the bounds",
         limit="at most a tenth of the size outside",
         remedy="Set place.pivot to bottom_center.",

@@ -3,12 +3,15 @@
 import numpy as np
 
 from bridge_server.stages.checklist_verdicts import counted, graded, judged, passed, share, skipped
+from bridge_server.stages.decimate_budgets import MARGIN, SHORT_CORNERS, VERTEX_BYTES
 from bridge_server.values.checklist import Check, Verdict
 from bridge_server.values.lod import LodChain
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, UnwrappedMesh, edge_face_counts, volume_m3
 
 TARGET_TOLERANCE = 0.01
 SCREEN_PX = 1080
+LIGHT_MAP_BYTES = 8
+"""A second set of texture coordinates in single precision."""
 
 
 def triangle_budget(
@@ -36,6 +39,30 @@ def triangle_budget(
         remedy="Set decimate.quality to final; where it is, parts of the mesh cannot be made simpler or denser.",
         otherwise=Verdict.WARN,
     )
+
+
+def file_budget(unwrapped: UnwrappedMesh, budget_kb: float) -> tuple[Check, ...]:
+    """The arrays of LOD0 in the GLB fit the budget that decimation was asked for; no rule where there is none.
+
+    Decimation cannot know how many vertices hard edges and seams will double, so it goes by a model of them.
+    """
+    if not budget_kb:
+        return ()
+    vertices = len(unwrapped.positions_m)
+    vertex_bytes = VERTEX_BYTES + (LIGHT_MAP_BYTES if unwrapped.lightmap_uvs is not None else 0)
+    corner_bytes = 2 if vertices <= SHORT_CORNERS else 4
+    size_kb = (vertices * vertex_bytes + unwrapped.faces.size * corner_bytes) / 1000.0
+    fewer = int(len(unwrapped.faces) * MARGIN * budget_kb / max(size_kb, 1e-9))
+    check = judged(
+        "file_budget",
+        "Geometry of LOD0 fits its file budget",
+        ok=size_kb <= budget_kb,
+        figure=f"{size_kb:,.2f} kB in {counted(vertices, 'vertex', 'vertices')}",
+        limit=f"at most {budget_kb:,.10g} kB",
+        remedy=f"Set decimate.triangle_count to {max(fewer, 12)} beside the budget.",
+        otherwise=Verdict.WARN,
+    )
+    return (check,)
 
 
 def watertight(mesh: Mesh) -> Check:
@@ -72,17 +99,20 @@ def winding(mesh: Mesh) -> Check:
     )
 
 
-def degenerate_faces(mesh: Mesh) -> Check:
-    """No face without area: they have no normal and give light a black spot."""
+def degenerate_faces(mesh: Mesh, left_out: int = 0) -> Check:
+    """No face without area: they have no normal and give light a black spot.
+
+    ``left_out`` is the number of those that fell into a point or an edge when the file was read; engines do that too.
+    """
     corners = mesh.positions_m.astype(np.float64)[mesh.faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2.0
     count = int((area <= 1e-12 * mesh.diagonal_m**2).sum())
     return graded(
         "degenerate_faces",
         "Faces without area",
-        good=count == 0,
+        good=count + left_out == 0,
         bearable=count <= 0.01 * len(mesh.faces),
-        figure=counted(count, "face"),
+        figure=counted(count + left_out, "face"),
         limit="none",
         remedy="Let the stage clean run, or change decimate.triangle_count a little.",
     )

@@ -80,7 +80,7 @@ def uv_padding(unwrapped: UnwrappedMesh, atlas: Atlas) -> Check:
     used = highest >= 0
     mixed = float((used & (lowest != highest)).sum()) / max(int(used.sum()), 1)
     gap = unwrapped.padding_px * SMALLEST_MIP_PX / max(unwrapped.atlas_px, 1)
-    known = f", gap {gap:.2g} texel" if unwrapped.padding_px else ""
+    known = f", gap {gap:.3g} texels" if unwrapped.padding_px else ""
     return judged(
         "uv_padding",
         "Charts keep apart in the distance",

@@ -23,7 +23,7 @@ class LoadLow(Stage):
 
     name: ClassVar[str] = "load_low"
     writes: ClassVar[str] = "unwrapped"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     unwrap: bool = False
     """Unwrap it anew; the mesh with its new coordinates is then delivered beside the maps."""

@@ -23,8 +23,12 @@ from bridge_server.values.surface_texture import TextureField
 
 MAX_BROKEN_SHARE = 0.01
 """Faces at vertices that are not finite: up to this share they are dropped, beyond it the file is refused."""
+MUCH_LOST = 0.1
+"""Of the triangles; where so many have no area, something went wrong before."""
+NEARER = "Take them away in your 3D program, or move the mesh to the origin if it lies far off, and export it again."
 WELD_SHARE = 1e-6
 """Vertices closer than this share of the diagonal are one."""
+LEAST_DIAGONAL_M, MOST_DIAGONAL_M = 1e-6, 1e9
 FAR_AWAY = 1000.0
 """A mesh farther from the origin than so many diagonals is centred, because float32 would lose its detail."""
 
@@ -45,7 +49,7 @@ class LoadMesh(Stage):
 
     name: ClassVar[str] = "load_mesh"
     writes: ClassVar[str] = "high_poly"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     up_axis: UpAxis = UpAxis.Y
     """``z`` turns a file of a Z-up program upright."""
 
@@ -126,6 +130,35 @@ def high_poly_of(
     return HighPoly(mesh=mesh, field=field_of(raw, mesh, solid), source="mesh", notices=tuple(notices))
 
 
+def near_origin(
+    raw: RawSurface,
+    positions: Float64[np.ndarray, "v 3"],
+    kept: Int64[np.ndarray, "k"],
+    notices: list[Notice],
+) -> Float64[np.ndarray, "v 3"]:
+    """The positions, moved to the origin with a notice where the kept faces lie too far from it for float32."""
+    corners = positions[np.unique(raw.faces[kept])]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    away = float(np.linalg.norm((low + high) / 2.0))
+    diagonal = float(np.linalg.norm(high - low))
+    if diagonal <= 0.0 or away <= FAR_AWAY * diagonal:
+        return positions
+    message = f"The mesh lay {away:.3g} m from the origin and was moved there."
+    notices.append(Notice(code="moved_to_origin", message=message, severity=Severity.INFO))
+    return positions - (low + high) / 2.0
+
+
+def refuse_odd_size(name: str, diagonal_m: float) -> None:
+    """Raises ``InputError`` for sizes at which rays and areas get lost in float32."""
+    if 0.0 < diagonal_m < LEAST_DIAGONAL_M or diagonal_m > MOST_DIAGONAL_M:
+        raise refused(
+            name,
+            f"it is {diagonal_m:.3g} m large; sizes of {LEAST_DIAGONAL_M:g} to {MOST_DIAGONAL_M:g} m are taken.",
+            "MESH_SIZE",
+            "Scale it in your 3D program, so that its numbers are metres, and export it again.",
+        )
+
+
 def welded_surface(
     name: str,
     raw: RawSurface,
@@ -134,19 +167,10 @@ def welded_surface(
     notices: list[Notice],
 ) -> tuple[Mesh, Int64[np.ndarray, "faces"]]:
     """The mesh of the kept faces, and the row of the file's faces that each of its faces was."""
+    positions = near_origin(raw, positions, kept, notices)
     used = np.unique(raw.faces[kept])
-    low, high = positions[used].min(axis=0), positions[used].max(axis=0)
-    diagonal = float(np.linalg.norm(high - low))
-    center = (low + high) / 2.0
-    if diagonal > 0.0 and float(np.linalg.norm(center)) > FAR_AWAY * diagonal:
-        positions = positions - center
-        notices.append(
-            Notice(
-                code="moved_to_origin",
-                message=f"The mesh lay {np.linalg.norm(center):.3g} m from the origin and was moved there.",
-                severity=Severity.INFO,
-            )
-        )
+    diagonal = float(np.linalg.norm(np.ptp(positions[used], axis=0)))
+    refuse_odd_size(name, diagonal)
     place = np.zeros(len(positions), np.int64)
     place[used] = np.arange(len(used))
     found = positions[used].astype(np.float32)
@@ -158,8 +182,10 @@ def welded_surface(
     if not solid.any() or float(face_areas(mesh).sum()) <= 1e-12 * diagonal * diagonal:
         raise refused(name, "all its triangles are degenerate: they have no area.", "MESH_DEGENERATE")
     if collapsed:
-        message = f"{collapsed:,} triangles without area are left out."
-        notices.append(Notice(code="degenerate_dropped", message=message, severity=Severity.INFO))
+        message = f"{collapsed:,} of {len(solid):,} triangles have no area and are left out."
+        severity = Severity.WARNING if collapsed > MUCH_LOST * len(solid) else Severity.INFO
+        remedy = NEARER if severity is Severity.WARNING else ""
+        notices.append(Notice(code="degenerate_dropped", message=message, remedy=remedy, severity=severity))
     return mesh, kept[solid]
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float64, Int64
 
 from bridge_server.stages.fbx_nodes import Node
 from bridge_server.stages.fbx_reader import FbxError
+from bridge_server.stages.load_mesh_polygons import polygon_triangles
 from bridge_server.values.surface_texture import SRGB_TO_LINEAR
 
 MAPPINGS = {"ByPolygonVertex", "ByVertex", "ByVertice", "ByPolygon", "AllSame"}
@@ -70,9 +71,7 @@ def read_geometry(
     if len(vertices) % 3:
         raise FbxError("a mesh has a vertex with less than three coordinates")
     vertices = vertices.reshape(-1, 3)
-    corners = triangulated(array_of(parts, "PolygonVertexIndex").astype(np.int64))
-    if len(corners.vertex) and int(corners.vertex.max()) >= len(vertices):
-        raise FbxError(f"a polygon uses vertex {corners.vertex.max()} of {len(vertices)}")
+    corners = triangulated(vertices, array_of(parts, "PolygonVertexIndex").astype(np.int64))
     with np.errstate(invalid="ignore", over="ignore"):  # vertices that are not finite are dealt with after reading
         positions = vertices @ world[:3, :3].T + world[:3, 3]
     mirrored = bool(np.linalg.det(world[:3, :3]) < 0.0)
@@ -99,19 +98,17 @@ def read_geometry(
     )
 
 
-def triangulated(index: Int64[np.ndarray, "corners"]) -> Corners:
-    """Fans of the polygons; the last corner of each is stored as its complement."""
+def triangulated(vertices: Float64[np.ndarray, "vertices 3"], index: Int64[np.ndarray, "corners"]) -> Corners:
+    """Triangles of the polygons; the last corner of each is stored as its complement."""
     ends = np.flatnonzero(index < 0)
     if len(index) and (not len(ends) or ends[-1] != len(index) - 1):
         raise FbxError("the last polygon of a mesh does not end")
     vertex = np.where(index < 0, ~index, index)
-    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64) if len(ends) else np.zeros(0, np.int64)
-    triangles = np.maximum(ends - starts - 1, 0)
-    polygon = np.repeat(np.arange(len(ends)), triangles)
-    step = np.arange(len(polygon)) - np.repeat(np.cumsum(triangles) - triangles, triangles)
-    first = starts[polygon]
-    corner = np.stack([first, first + step + 1, first + step + 2], axis=1)
-    return Corners(corner, vertex[corner], polygon)
+    if len(vertex) and int(vertex.max()) >= len(vertices):
+        raise FbxError(f"a polygon uses vertex {vertex.max()} of {len(vertices)}")
+    lengths = np.diff(ends, prepend=-1)
+    corner = polygon_triangles(vertices, vertex, lengths)
+    return Corners(corner, vertex[corner], np.repeat(np.arange(len(ends)), np.maximum(lengths - 2, 0)))
 
 
 def array_of(parts: Mapping[str, Node], name: str) -> np.ndarray:

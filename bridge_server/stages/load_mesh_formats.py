@@ -19,12 +19,26 @@ KNOWN_EXTENSIONS = (".glb", ".gltf", ".fbx", ".obj", ".ply", ".stl")
 MAX_FILE_BYTES = 4 << 30
 MAX_TRIANGLES = 20_000_000
 EXPORT_GLB = "Export it as GLB (binary glTF 2.0) from your 3D program."
+EXPORT_AGAIN = "Copy it again, or export it again from your 3D program."
+HEADS = (
+    (b"glTF", "GLB", ".glb"),
+    (b"Kaydara FBX Binary", "FBX", ".fbx"),
+    (b"ply\n", "PLY", ".ply"),
+    (b"ply\r", "PLY", ".ply"),
+    (b"\x89PNG", "a PNG image", ""),
+    (b"\xff\xd8\xff", "a JPEG image", ""),
+    (b"PK\x03\x04", "a zip", ""),
+    (b"version https://git-lfs", "a pointer of Git LFS", ""),
+    (b"BLENDER", "a Blender scene", ""),
+)
+"""First bytes, what begins with them, and the extension that belongs to it where it is a mesh that is read here."""
 UNREADABLE_EXTENSIONS = {
     "KHR_draco_mesh_compression": "Draco compression",
     "EXT_meshopt_compression": "meshopt compression",
     "KHR_meshopt_compression": "meshopt compression",
 }
 """glTF extensions without which the geometry cannot be decoded here."""
+UNCOMPRESSED = "Export it again without mesh compression."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +96,7 @@ def read_mesh_source(name: str, data: bytes, companions: tuple[tuple[str, bytes]
         raise refused(name, "the file is empty.", "MESH_EMPTY")
     if len(data) > MAX_FILE_BYTES:
         raise refused(name, f"the file is larger than {MAX_FILE_BYTES >> 30} GiB.", "MESH_TOO_LARGE", SPLIT_REMEDY)
+    refuse_other_kind(name, extension, data)
     if extension == ".glb":
         glb_chunks(name, data)
     elif extension == ".gltf":
@@ -93,6 +108,18 @@ def read_mesh_source(name: str, data: bytes, companions: tuple[tuple[str, bytes]
     elif extension == ".obj" and b"\0" in data[:4096]:
         raise refused(name, "the file holds binary data, but OBJ is text.", "MESH_UNREADABLE")
     return MeshSource(name=name, data=data, companions=companions)
+
+
+def refuse_other_kind(name: str, extension: str, data: bytes) -> None:
+    """Raises ``InputError`` where the first bytes are those of another kind of file than the extension says."""
+    for head, kind, belongs in HEADS:
+        if data.startswith(head) and belongs != extension:
+            remedy = f"Call it {PurePosixPath(name).with_suffix(belongs).name}." if belongs else EXPORT_GLB
+            if head.startswith(b"version"):
+                remedy = "Fetch the file itself with: git lfs pull."
+            raise refused(
+                name, f"the file is named {extension[1:].upper()} but holds {kind}.", "MESH_OTHER_KIND", remedy
+            )
 
 
 def require_binary_fbx(name: str, data: bytes) -> None:
@@ -116,12 +143,15 @@ def require_binary_fbx(name: str, data: bytes) -> None:
     raise refused(name, "the file does not begin as an FBX file does.", "MESH_UNREADABLE")
 
 
+AS_BEFORE = {"MESH_EMPTY", "MESH_TRUNCATED"}
+"""Reasons that say nothing against the format."""
 SPLIT_REMEDY = f"Reduce it below {MAX_TRIANGLES // 1_000_000} million triangles or split it."
 
 
-def refused(name: str, message: str, reason: str, remedy: str = EXPORT_GLB) -> InputError:
-    """An ``InputError`` about this file."""
-    return InputError(message, subject=name, reason=reason, remedy=remedy)
+def refused(name: str, message: str, reason: str, remedy: str = "") -> InputError:
+    """An ``InputError`` about this file; without a remedy of its own it has the one for a file that is broken."""
+    usual = EXPORT_AGAIN if name.lower().endswith(".glb") or reason in AS_BEFORE else EXPORT_GLB
+    return InputError(message, subject=name, reason=reason, remedy=remedy or usual)
 
 
 def check_triangle_count(name: str, count: int) -> None:
@@ -175,7 +205,7 @@ def gltf_document(name: str, text: bytes) -> dict[str, object]:
                 name,
                 f"it needs {UNREADABLE_EXTENSIONS[extension]} ({extension}), which is not read here.",
                 "MESH_COMPRESSED",
-                "Export it again without mesh compression.",
+                UNCOMPRESSED,
             )
     return document
 

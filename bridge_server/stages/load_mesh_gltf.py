@@ -1,7 +1,7 @@
 """Reading GLB and glTF 2.0 (Khronos specification, 2.0.1) into one triangle soup in world space."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,14 @@ from jaxtyping import Float64, Int64
 
 from bridge_server.errors import InputError
 from bridge_server.run import Run
-from bridge_server.stages.load_mesh_formats import RawSurface, check_triangle_count, glb_chunks, gltf_document, refused
+from bridge_server.stages.load_mesh_formats import (
+    SPLIT_REMEDY,
+    RawSurface,
+    check_triangle_count,
+    glb_chunks,
+    gltf_document,
+    refused,
+)
 from bridge_server.stages.load_mesh_gltf_accessors import GltfFile
 from bridge_server.stages.load_mesh_gltf_materials import MaterialReader
 from bridge_server.values.base import Notice
@@ -18,6 +25,16 @@ from bridge_server.values.surface_texture import MaterialTextures
 
 TRIANGLES, STRIP, FAN = 4, 5, 6
 MAX_DEPTH = 256
+MOST_COPIES = 100_000
+MOST_JOINT_SETS = 4
+"""Of four joints each."""
+INSTANCING = "EXT_mesh_gpu_instancing"
+USABLE_EXTENSIONS = {
+    INSTANCING, "KHR_mesh_quantization", "KHR_texture_transform", "EXT_texture_webp", "KHR_materials_emissive_strength",
+    "KHR_materials_pbrSpecularGlossiness", "KHR_materials_unlit", "KHR_lights_punctual",
+}  # fmt: skip
+"""Those that are read, or that change nothing about the surface, so that a file may require them."""
+EXPORT_PLAIN = "Export it again without that extension."
 NO_NORMALS = np.zeros((0, 3, 3))
 
 
@@ -84,8 +101,14 @@ def _surface(file: GltfFile, run: Run) -> RawSurface:
             if primitive.get("mode", TRIANGLES) not in {TRIANGLES, STRIP, FAN}:
                 skipped += 1
                 continue
-            add_primitive(parts, file, primitive, pose, default_material)
+            for copy in copies_of(file, node):
+                placed_copy = replace(pose, world=pose.world @ copy)
+                add_primitive(parts, file, primitive, placed_copy, default_material)
         objects.append((str(node.get("name", mesh.get("name", ""))), parts.face_count - before))
+    unknown = sorted(set(file.document.get("extensionsRequired", [])) - USABLE_EXTENSIONS)
+    if unknown:
+        message = f"It asks for {', '.join(map(str, unknown))}, which is not known here, so something may be missing."
+        notices.append(Notice(code="extension_unknown", message=message, remedy=EXPORT_PLAIN))
     if skipped:
         notices.append(Notice(code="lines_dropped", message=f"{skipped} primitives of points or lines are left out."))
     reader = MaterialReader(file, notices)
@@ -131,6 +154,19 @@ def scene_meshes(file: GltfFile) -> Iterator[tuple[Mapping[str, Any], np.ndarray
             yield node, world, worlds
 
 
+def copies_of(file: GltfFile, node: Mapping[str, Any]) -> list[Float64[np.ndarray, "4 4"]]:
+    """Where a node shows its mesh, in its own space: once, or as often as EXT_mesh_gpu_instancing says."""
+    given = node.get("extensions", {}).get(INSTANCING)
+    if given is None:
+        return [np.eye(4)]
+    names = {"TRANSLATION": "translation", "ROTATION": "rotation", "SCALE": "scale"}
+    columns = {names[key]: file.accessor(index) for key, index in given["attributes"].items() if key in names}
+    count = min((len(column) for column in columns.values()), default=1)
+    if count > MOST_COPIES:
+        raise refused(file.source.name, f"a node shows its mesh {count:,} times.", "MESH_TOO_LARGE", SPLIT_REMEDY)
+    return [local_matrix({name: column[row] for name, column in columns.items()}) for row in range(count)]
+
+
 def local_matrix(node: Mapping[str, Any]) -> Float64[np.ndarray, "4 4"]:
     """A node's matrix, from its column-major ``matrix`` or from translation, rotation (xyzw) and scale."""
     if "matrix" in node:
@@ -166,6 +202,8 @@ def add_primitive(
 ) -> None:
     """Append one primitive's triangles, with coordinates and colours spread to its corners."""
     attributes = primitive["attributes"]
+    if not {"bufferView", "sparse"} & set(file.entry("accessors", attributes["POSITION"])):
+        file.refuse_compressed(primitive)
     positions, mirrored = posed_positions(file, primitive, pose)
     indices = file.accessor(primitive["indices"], scaled=False)[:, 0] if "indices" in primitive else None
     order = np.arange(len(positions)) if indices is None else indices.astype(np.int64)
@@ -234,10 +272,11 @@ def posed_normals(file: GltfFile, primitive: Mapping[str, Any], pose: MeshPose) 
 
 def skinned(file: GltfFile, attributes: Mapping[str, Any], joints: np.ndarray) -> Float64[np.ndarray, "vertices 4 4"]:
     """Blended matrix of each vertex; weights are normalised."""
-    index = file.accessor(attributes["JOINTS_0"], scaled=False).astype(np.int64)
-    weight = file.accessor(attributes["WEIGHTS_0"]).astype(np.float64)
+    sets = [number for number in range(MOST_JOINT_SETS) if f"JOINTS_{number}" in attributes]
+    index = np.concatenate([file.accessor(attributes[f"JOINTS_{n}"], scaled=False) for n in sets], axis=1)
+    weight = np.concatenate([file.accessor(attributes[f"WEIGHTS_{n}"]).astype(np.float64) for n in sets], axis=1)
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
-    return np.einsum("vk,vkij->vij", weight, joints[index])
+    return np.einsum("vk,vkij->vij", weight, joints[index.astype(np.int64)])
 
 
 def triangles_of(order: Int64[np.ndarray, "indices"], mode: int) -> Int64[np.ndarray, "faces 3"]:

@@ -9,7 +9,13 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from bridge_server.stages.load_mesh_formats import companion, refused
+from bridge_server.stages.load_mesh_formats import (
+    MAX_TRIANGLES,
+    UNCOMPRESSED,
+    UNREADABLE_EXTENSIONS,
+    companion,
+    refused,
+)
 from bridge_server.values.source import MeshSource
 
 COMPONENT_TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -36,10 +42,18 @@ class GltfFile:
         """Bytes of a buffer, from the GLB chunk, a data URI or a companion file."""
         entry = self.entry("buffers", index)
         uri = entry.get("uri")
+        self.refuse_compressed(entry)
         data = self.binary if uri is None and index == 0 else memoryview(self.resolve(str(uri or "")))
         if len(data) < entry["byteLength"]:
             raise refused(self.source.name, f"buffer {index} is truncated.", "MESH_TRUNCATED")
         return data[: entry["byteLength"]]
+
+    def refuse_compressed(self, entry: Mapping[str, Any]) -> None:
+        """Raise ``InputError`` where the entry's data are there in compressed form alone."""
+        for extension in entry.get("extensions", {}):
+            if extension in UNREADABLE_EXTENSIONS:
+                what = f"its geometry has {UNREADABLE_EXTENSIONS[extension]} ({extension}), which is not read here."
+                raise refused(self.source.name, what, "MESH_COMPRESSED", UNCOMPRESSED)
 
     def resolve(self, uri: str) -> bytes:
         """Bytes behind a URI: data URIs are decoded, anything else is looked up among the companions."""
@@ -79,6 +93,8 @@ class GltfFile:
         if "bufferView" in entry:
             values = self._elements(entry["bufferView"], entry.get("byteOffset", 0), kind, count, width)
         else:
+            if count > 3 * MAX_TRIANGLES:
+                raise refused(self.source.name, f"accessor {index} announces {count:,} elements.", "MESH_TOO_LARGE")
             values = np.zeros((count, width), kind)
         sparse = entry.get("sparse")
         if sparse is not None:

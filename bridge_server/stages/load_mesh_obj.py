@@ -4,10 +4,12 @@ from array import array
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from bridge_server.run import Run
 from bridge_server.stages.load_mesh_formats import RawSurface, check_triangle_count, companion, refused
 from bridge_server.stages.load_mesh_images import decoded_image
+from bridge_server.stages.load_mesh_polygons import polygon_triangles
 from bridge_server.values.base import Notice
 from bridge_server.values.source import MeshSource
 from bridge_server.values.surface_texture import SRGB_TO_LINEAR, AlphaMode, MaterialTextures, TextureImage
@@ -22,22 +24,27 @@ class ObjTables:
     positions: list[tuple[float, ...]] = field(default_factory=list)
     colors: list[tuple[float, ...]] = field(default_factory=list)
     uvs: list[tuple[float, float]] = field(default_factory=list)
-    corners: list[int] = field(default_factory=list)
-    """Position index, then texture index (-1 for none), corner by corner, three corners a triangle."""
+    corners: "array[int]" = field(default_factory=lambda: array("q"))
+    """Position, texture and normal index (-1 for none), corner by corner, polygon after polygon."""
+    lengths: list[int] = field(default_factory=list)
+    """Corners of each polygon."""
     normals: "array[float]" = field(default_factory=lambda: array("d"))
     """x, y, z, one after the other."""
-    corner_normals: "array[int]" = field(default_factory=lambda: array("q"))
-    """Normal index of each corner, -1 for none."""
-    face_materials: list[int] = field(default_factory=list)
+    polygon_materials: list[int] = field(default_factory=list)
+    polygon_objects: list[int] = field(default_factory=list)
     materials: dict[str, int] = field(default_factory=dict)
     libraries: list[str] = field(default_factory=list)
     material: int = 0
+    objects: dict[str, int] = field(default_factory=lambda: {"": 0})
+    """By the names after ``o``, or after ``g`` in a file without ``o``."""
+    object: int = 0
+    groups_only: bool = True
 
 
 def read_obj(source: MeshSource, run: Run) -> RawSurface:
-    """Polygons become fans. Raises ``InputError`` with the line number where a line cannot be read."""
+    """Polygons become triangles. Raises ``InputError`` with the line number where a line cannot be read."""
     tables = ObjTables()
-    lines = source.data.decode("utf-8", "replace").replace("\\\r\n", " ").replace("\\\n", " ").splitlines()
+    lines = source.data.decode("utf-8-sig", "replace").replace("\\\r\n", " ").replace("\\\n", " ").splitlines()
     for number, line in enumerate(lines):
         if number % LINES_PER_CHECKPOINT == 0:
             run.checkpoint(number / len(lines), "reading lines")
@@ -45,22 +52,27 @@ def read_obj(source: MeshSource, run: Run) -> RawSurface:
             read_line(tables, line)
         except (ValueError, IndexError) as error:
             raise refused(source.name, f"line {number + 1} cannot be read ({error}).", "MESH_UNREADABLE") from error
-    check_triangle_count(source.name, len(tables.face_materials))
+    lengths = np.array(tables.lengths, np.int64)
+    check_triangle_count(source.name, int((lengths - 2).sum()))
     notices: list[Notice] = []
     known = read_libraries(source, tables.libraries, notices)
-    corners = np.array(tables.corners, np.int64).reshape(-1, 3, 2)
+    positions = np.array(tables.positions, np.float64).reshape(-1, 3)
+    listed = np.array(tables.corners, np.int64).reshape(-1, 3)
+    corners = listed[polygon_triangles(positions, listed[:, 0], lengths)]
     uvs = np.array([*tables.uvs, (0.0, 0.0)])
     has_uvs = bool(len(tables.uvs)) and bool((corners[:, :, 1] >= 0).any())
     names = {index: name for name, index in tables.materials.items()}
     plain = MaterialTextures(roughness_factor=0.6)
     return RawSurface(
-        positions=np.array(tables.positions, np.float64).reshape(-1, 3),
+        positions=positions,
         faces=corners[:, :, 0],
         corner_uvs=uvs[corners[:, :, 1]] * (1.0, -1.0) + (0.0, 1.0) if has_uvs else None,
-        corner_normals=listed_normals(tables),
+        corner_normals=listed_normals(tables, corners[:, :, 2]),
         corner_colors=vertex_colors(tables)[corners[:, :, 0]] if tables.colors else None,
-        face_materials=np.array(tables.face_materials, np.int64),
+        face_materials=np.repeat(np.array(tables.polygon_materials, np.int64), lengths - 2),
         materials=(plain, *(known.get(names[index], plain) for index in sorted(names))),
+        face_objects=np.repeat(np.array(tables.polygon_objects, np.int64), lengths - 2),
+        objects=tuple(tables.objects),
         notices=notices,
     )
 
@@ -72,6 +84,8 @@ def read_line(tables: ObjTables, line: str) -> None:
         return
     keyword = words[0]
     if keyword == "v":
+        if len(words) < 4:
+            raise ValueError("a vertex has fewer than three coordinates")
         tables.positions.append((float(words[1]), float(words[2]), float(words[3])))
         if len(words) >= 7:
             tables.colors.append((len(tables.positions) - 1.0, float(words[4]), float(words[5]), float(words[6])))
@@ -80,17 +94,21 @@ def read_line(tables: ObjTables, line: str) -> None:
     elif keyword == "vn":
         tables.normals.extend((float(words[1]), float(words[2]), float(words[3])))
     elif keyword == "f":
-        polygon = [corner_of(word, len(tables.positions), len(tables.uvs)) for word in words[1:]]
-        normals = [normal_of(word, len(tables.normals) // 3) for word in words[1:]]
-        if len(polygon) < 3:
+        if len(words) < 4:
             raise ValueError("a face has fewer than three corners")
-        for ahead in range(1, len(polygon) - 1):
-            tables.corners.extend((*polygon[0], *polygon[ahead], *polygon[ahead + 1]))
-            tables.corner_normals.extend((normals[0], normals[ahead], normals[ahead + 1]))
-            tables.face_materials.append(tables.material)
+        for word in words[1:]:
+            tables.corners.extend(corner_of(word, len(tables.positions), len(tables.uvs)))
+            tables.corners.append(normal_of(word, len(tables.normals) // 3))
+        tables.lengths.append(len(words) - 1)
+        tables.polygon_materials.append(tables.material)
+        tables.polygon_objects.append(tables.object)
     elif keyword == "usemtl":
         name = line.split(None, 1)[1].strip() if len(words) > 1 else ""
         tables.material = tables.materials.setdefault(name, len(tables.materials) + 1)
+    elif keyword == "o" or (keyword == "g" and tables.groups_only):
+        tables.groups_only &= keyword == "g"
+        name = " ".join(words[1:])
+        tables.object = tables.objects.setdefault(name, len(tables.objects))
     elif keyword == "mtllib":
         tables.libraries.append(line.split(None, 1)[1].strip())
 
@@ -122,9 +140,8 @@ def normal_of(word: str, normal_count: int) -> int:
     return vn if 0 <= vn < normal_count else -1
 
 
-def listed_normals(tables: ObjTables) -> np.ndarray | None:
+def listed_normals(tables: ObjTables, index: Int64[np.ndarray, "faces 3"]) -> Float64[np.ndarray, "faces 3 3"] | None:
     """Normals of all corners; None where a corner has none."""
-    index = np.array(tables.corner_normals, np.int64).reshape(-1, 3)
     if not len(tables.normals) or (index < 0).any():
         return None
     return np.array(tables.normals, np.float64).reshape(-1, 3)[index]
@@ -133,7 +150,7 @@ def listed_normals(tables: ObjTables) -> np.ndarray | None:
 def vertex_colors(tables: ObjTables) -> np.ndarray:
     """Linear colours of all vertices; the numbers behind a position are sRGB, 0 to 1 or 0 to 255."""
     colors = np.ones((len(tables.positions), 4))
-    listed = np.array(tables.colors)
+    listed = np.nan_to_num(np.array(tables.colors))
     encoded = listed[:, 1:] / (255.0 if listed[:, 1:].max() > 1.0 else 1.0)
     colors[listed[:, 0].astype(np.int64), :3] = SRGB_TO_LINEAR[(np.clip(encoded, 0, 1) * 255 + 0.5).astype(np.int64)]
     return colors

@@ -7,6 +7,7 @@ import numpy as np
 from bridge_server.errors import InputError
 from bridge_server.run import Run
 from bridge_server.stages.load_mesh_formats import MAX_TRIANGLES, RawSurface, check_triangle_count, refused
+from bridge_server.stages.load_mesh_polygons import polygon_triangles
 from bridge_server.values.source import MeshSource
 from bridge_server.values.surface_texture import SRGB_TO_LINEAR
 
@@ -42,7 +43,7 @@ class PlyElement:
 
 
 def read_ply(source: MeshSource, run: Run) -> RawSurface:
-    """Vertices with their colours, faces as fans of their corner lists.
+    """Vertices with their colours, faces as triangles.
 
     Raises ``InputError`` where the header is wrong, the file is truncated or an index is out of range.
     """
@@ -71,11 +72,13 @@ def _surface(source: MeshSource, run: Run) -> RawSurface:
     if face is None or at is None or face.count == 0:
         raise refused(source.name, "the file holds no triangles.", "MESH_NO_FACES")
     corners, lengths = columns["face"][at]
-    corner_index = fans(lengths)
-    faces = corners.astype(np.int64)[corner_index]
-    check_triangle_count(source.name, len(faces))
-    if len(faces) and (faces.min() < 0 or faces.max() >= len(positions)):
-        raise refused(source.name, f"a face uses vertex {faces.max()} of {len(positions)}.", "MESH_INDEX_RANGE")
+    vertices = corners.astype(np.int64)
+    check_triangle_count(source.name, int(np.maximum(lengths - 2, 0).sum()))
+    if len(vertices) and (vertices.min() < 0 or vertices.max() >= len(positions)):
+        wrong = vertices.min() if vertices.min() < 0 else vertices.max()
+        raise refused(source.name, f"a face uses vertex {wrong} of {len(positions)}.", "MESH_INDEX_RANGE")
+    corner_index = polygon_triangles(positions, vertices, lengths)
+    faces = vertices[corner_index]
     uvs = None
     u, v = scalar("s", "u", "texture_u"), scalar("t", "v", "texture_v")
     at = face.index("texcoord")
@@ -236,14 +239,6 @@ def truncated(source: MeshSource) -> InputError:
     )
 
 
-def fans(lengths: np.ndarray) -> np.ndarray:
-    """Triangles of polygons whose corners lie one after another, as (triangles, 3) indices of corners."""
-    triangles = np.maximum(lengths - 2, 0)
-    first = np.repeat(np.cumsum(lengths) - lengths, triangles)
-    step = np.arange(len(first)) - np.repeat(np.cumsum(triangles) - triangles, triangles)
-    return np.stack([first, first + step + 1, first + step + 2], axis=1)
-
-
 def vertex_colors(vertex: PlyElement, *channels: np.ndarray | None) -> np.ndarray | None:
     """Linear colour and alpha of each vertex; the file's numbers are sRGB, integers over their whole range."""
     red = vertex.index("red", "r")
@@ -251,7 +246,7 @@ def vertex_colors(vertex: PlyElement, *channels: np.ndarray | None) -> np.ndarra
         return None
     kind = np.dtype(vertex.properties[red].value_type)
     scale = np.iinfo(kind).max if kind.kind in "iu" else 1.0
-    present = [np.clip(channel / scale, 0.0, 1.0) for channel in channels if channel is not None]
+    present = [np.clip(np.nan_to_num(channel) / scale, 0.0, 1.0) for channel in channels if channel is not None]
     colors = np.ones((vertex.count, 4))
     for axis, channel in enumerate(present):
         colors[:, axis] = channel if axis == 3 else SRGB_TO_LINEAR[(channel * 255 + 0.5).astype(np.int64)]

@@ -5,8 +5,10 @@ import re
 import numpy as np
 
 from bridge_server.stages.load_mesh_formats import RawSurface, check_triangle_count, refused
+from bridge_server.values.base import Notice
 from bridge_server.values.source import MeshSource
 
+LAST_LINE_BYTES = 4096
 HEADER_BYTES, RECORD_BYTES = 84, 50
 RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
@@ -17,7 +19,7 @@ def read_stl(source: MeshSource) -> RawSurface:
     announced = int.from_bytes(data[80:84], "little") if len(data) >= HEADER_BYTES else 0
     fits = len(data) == HEADER_BYTES + announced * RECORD_BYTES
     if data.lstrip()[:5].lower() == b"solid" and not fits and b"\0" not in data[:512]:
-        corners = ascii_corners(source)
+        corners, notices = ascii_corners(source), unended(data)
     elif len(data) < HEADER_BYTES:
         raise refused(source.name, "the file ends within its header.", "MESH_TRUNCATED")
     else:
@@ -31,8 +33,17 @@ def read_stl(source: MeshSource) -> RawSurface:
                 "Copy or upload the file again.",
             )
         corners = np.frombuffer(data, RECORD, announced, HEADER_BYTES)["corners"].reshape(-1, 3)
+        notices = []
     faces = np.arange(len(corners), dtype=np.int64).reshape(-1, 3)
-    return RawSurface(positions=corners.astype(np.float64), faces=faces)
+    return RawSurface(positions=corners.astype(np.float64), faces=faces, notices=notices)
+
+
+def unended(data: bytes) -> list[Notice]:
+    """A notice where ASCII lacks its last line: cut off between two triangles, it reads like a whole one."""
+    if b"endsolid" in data[-LAST_LINE_BYTES:].lower():
+        return []
+    message = "The file has no line endsolid at its end, so it may have been cut short."
+    return [Notice(code="maybe_truncated", message=message, remedy="Copy it again, or export it again as GLB.")]
 
 
 def ascii_corners(source: MeshSource) -> np.ndarray:

@@ -13,12 +13,12 @@ from jaxtyping import Float64, Int32
 from bridge_server.backends.mesh_filter.base import SeamedFilter, SeamedMesh
 from bridge_server.backends.raycaster.base import NearestPlaces, Raycaster, RayScene
 from bridge_server.run import PartialRun, Run
+from bridge_server.stages.lod_half_edges import UV_WEIGHT
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
+from bridge_server.values.lod import Lod
 from bridge_server.values.mesh import Mesh, UnwrappedMesh
 from bridge_server.values.mesh_topology import compacted
 
-UV_WEIGHT = 0.5
-"""How heavy a shift of the texture weighs, over a shift of the surface by as much."""
 OUTLINE_PADDINGS = 2.0
 """How far chart outlines may move on the texture, in paddings of the atlas, where that is not dear."""
 DEAR = 1.3
@@ -79,7 +79,7 @@ class LevelMaker:
             uv_scale=scale,
         )
 
-    def level(self, triangle_count: int, run: Run) -> UnwrappedMesh:
+    def level(self, _before: Lod, triangle_count: int, run: Run) -> UnwrappedMesh:
         """The nearest of several levels of about so many triangles; more triangles where lines hold too much."""
         rounds = next((count for most, count in ROUNDS if len(self.source.faces) <= most), 1)
         outline, best, least = self.outline, None, (True, np.inf)

@@ -1,37 +1,42 @@
 """Stage ``lods``: levels of detail that share the UV layout and the textures of level 0."""
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
-from jaxtyping import Int64
 
 from bridge_server.backends.mesh_filter.base import MeshFilter, SeamedFilter
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
-from bridge_server.stages.edge_collapse import WedgeMesh, collapse_edges
+from bridge_server.stages.lod_half_edges import HalfEdgeLevels, largest_error_m
 from bridge_server.stages.lod_hull import hull_level
-from bridge_server.stages.lod_seams import UV_WEIGHT, LevelMaker
-from bridge_server.stages.mesh_distance import surface_distance
-from bridge_server.stages.stage import Range, Stage
-from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
+from bridge_server.stages.lod_seams import LevelMaker
+from bridge_server.stages.stage import Range, Stage, Wording
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.lod import Lod, LodChain
-from bridge_server.values.mesh import Mesh, UnwrappedMesh
+from bridge_server.values.mesh import UnwrappedMesh
 
-OUTLINE_STEPS = (0.5, 2.0, np.inf)
-"""How far chart outlines may move, in paddings of the atlas; the next step is taken where the target is not met."""
-USUAL_GROWTH, WORTH_IT = 1.3, 0.8
-"""An error that grows by more than this times the loss of triangles comes from outlines that hold too much: the level
-is made again from the second step on, and kept where its error is less than this share of the first."""
 LEAST_REDUCTION = 0.9
 """A level with more than this share of the triangles of the one before is not worth its memory."""
 FARTHEST_SHARE = 0.1
 """A level that lies farther than this share of the diagonal from level 0 is another thing, at whatever size."""
+LEAST_TRIANGLES = 4
 LEAST_SCREEN_SIZE = 0.005
-DISTANCE_SAMPLES = 10_000
+
+
+def budgets_of(text: str) -> list[int]:
+    """Numbers out of ``4000,1500,400``. Raises ``ValueError`` for what is no such list."""
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    numbers = [int(word) if word.isdecimal() else 0 for word in words]
+    falls = all(later < earlier for earlier, later in itertools.pairwise(numbers))
+    if any(number < LEAST_TRIANGLES for number in numbers) or not falls:
+        raise ValueError(
+            f"must be numbers like 4000,1500,400, each at least {LEAST_TRIANGLES} and less than the one before, "
+            f"not {text!r}"
+        )
+    return numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,7 @@ class Lods(Stage):
     """Levels, level 0 included."""
     reduction: Annotated[float, Range(0.05, 0.95)] = 0.5
     """Share of the triangles that each level keeps of the one before, where ``budgets`` gives it none."""
-    budgets: str = ""
+    budgets: Annotated[str, Wording(budgets_of)] = ""
     """Most triangles of levels 1, 2, ... with commas between, e.g. ``4000,1500,400``."""
     pixel_error: Annotated[float, Range(0.1, 16.0)] = 1.0
     """A level is shown once its largest error covers no more than so many pixels of the screen."""
@@ -69,35 +74,34 @@ class Lods(Stage):
         lods = [Lod(mesh=unwrapped, screen_size=1.0, error_m=0.0, seam_gap_m=seam_gap_m(unwrapped))]
         notices: list[Notice] = []
         base = unwrapped.welded_mesh()
+        named = len(budgets_of(self.budgets))
         with_hull = self.last_level_hull and self.count > 1
-        maker = LevelMaker.of(mesh_filter, raycaster, unwrapped) if isinstance(mesh_filter, SeamedFilter) else None
+        maker: LevelMaker | HalfEdgeLevels = (
+            LevelMaker.of(mesh_filter, raycaster, unwrapped)
+            if isinstance(mesh_filter, SeamedFilter)
+            else HalfEdgeLevels(raycaster, base)
+        )
         for level in range(1, self.count - with_hull):
             share = PartialRun(run, (level - 1) / (self.count - 1), level / (self.count - 1))
-            before = lods[-1].mesh
-            target = targets[level - 1]
-            made = PartialRun(share, 0.0, 0.6)
-            mesh = maker.level(target, made) if maker is not None else simplified(before, target, made)
+            before, target = lods[-1], targets[level - 1]
+            if level <= named and target > LEAST_REDUCTION * len(before.mesh.faces):
+                notices.append(budget_left_out(target, len(before.mesh.faces)))
+                continue
+            mesh = maker.level(before, target, PartialRun(share, 0.0, 0.9))
             reached = len(mesh.faces)
-            if reached > LEAST_REDUCTION * len(before.faces):
-                message = f"The levels of detail end at {level - 1}: chart borders leave nothing more to simplify."
+            if reached > LEAST_REDUCTION * len(before.mesh.faces):
+                message = f"The levels of detail end at {len(lods) - 1}: chart borders leave nothing more to simplify."
                 notices.append(Notice(code="lods_ended", message=message, severity=Severity.INFO))
                 break
-            if reached > 1.1 * target:
-                message = f"Level {level} has {reached:,} triangles of {target:,} wanted: chart borders hold the rest."
-                notices.append(Notice(code="lod_above_target", message=message))
-            error_m = largest_error_m(raycaster, base, mesh, PartialRun(share, 0.6, 0.7))
-            if (
-                maker is None
-                and level > 1
-                and error_m > USUAL_GROWTH * lods[-1].error_m * len(before.faces) / max(reached, 1)
-            ):
-                looser = simplified(before, target, PartialRun(share, 0.7, 0.9), OUTLINE_STEPS[1:])
-                looser_m = largest_error_m(raycaster, base, looser, PartialRun(share, 0.9, 1.0))
-                if looser_m < WORTH_IT * error_m:
-                    mesh, error_m = looser, looser_m
+            error_m = largest_error_m(raycaster, base, mesh, PartialRun(share, 0.9, 1.0))
             if error_m > FARTHEST_SHARE * base.diagonal_m:
-                notices.append(_too_far(level, reached, error_m / base.diagonal_m))
+                notices.append(too_far(len(lods) - 1, reached, error_m / base.diagonal_m))
                 break
+            if reached > 1.1 * target:
+                message = (
+                    f"Level {len(lods)} has {reached:,} triangles of {target:,} wanted: chart borders hold the rest."
+                )
+                notices.append(Notice(code="lod_above_target", message=message))
             lods.append(self._level(mesh, error_m, lods, base.diagonal_m))
         if with_hull:
             share = PartialRun(run, (self.count - 2) / (self.count - 1), 1.0)
@@ -122,83 +126,35 @@ class Lods(Stage):
         return Lod(mesh=mesh, screen_size=size, error_m=error_m, seam_gap_m=seam_gap_m(mesh))
 
 
-def _too_far(level: int, triangles: int, share: float) -> Notice:
-    return Notice(
-        code="lods_ended",
-        message=f"The levels of detail end at {level - 1}: with {triangles:,} triangles the next would lie "
-        f"{share:.0%} of the size off.",
-        severity=Severity.INFO,
-        remedy="Lower lods.count, or raise lods.reduction or lods.budgets.",
-    )
-
-
 def level_targets(triangles: int, count: int, reduction: float, budgets: str) -> list[int]:
     """Triangles wanted of levels 1 and up. Raises ``StageFailed`` for budgets that are no falling numbers."""
-    given = [word.strip() for word in budgets.split(",")] if budgets.strip() else []
-    numbers = [int(word) if word.isdecimal() else 0 for word in given]
-    falls = all(later < earlier for earlier, later in itertools.pairwise(numbers))
-    if any(number < 4 for number in numbers) or not falls:
-        raise StageFailed(
-            f"budgets are {budgets!r}: each level needs a number of at least 4, less than the one before.",
-            subject=Lods.name,
-            remedy="Write lods.budgets like 4000,1500,400, or leave it empty for lods.reduction.",
-        )
+    try:
+        numbers = budgets_of(budgets)
+    except ValueError as error:
+        raise StageFailed(f"its budgets {error}.", subject=Lods.name) from error
     targets = [min(number, triangles) for number in numbers[: count - 1]]
     while len(targets) < count - 1:
-        targets.append(max(round((targets[-1] if targets else triangles) * reduction), 4))
+        targets.append(max(round((targets[-1] if targets else triangles) * reduction), LEAST_TRIANGLES))
     return targets
 
 
-def largest_error_m(raycaster: Raycaster, base: Mesh, mesh: UnwrappedMesh, run: Run) -> float:
-    """Largest sampled distance to level 0, both ways."""
-    return surface_distance(raycaster, base, mesh.welded_mesh(), DISTANCE_SAMPLES, run).largest_m
+def budget_left_out(target: int, before: int) -> Notice:
+    """A level would be as heavy as the one before."""
+    return Notice(
+        code="lod_budget_left_out",
+        message=f"The level of {target:,} triangles in lods.budgets is left out: the one before it has {before:,}.",
+        remedy="Lower that budget, or take it out.",
+    )
 
 
-def simplified(
-    mesh: UnwrappedMesh, triangle_count: int, run: Run, outline_steps: tuple[float, ...] = OUTLINE_STEPS
-) -> UnwrappedMesh:
-    """About so many triangles, by collapses that tear no seam; more where chart borders do not allow fewer."""
-    points = mesh.welded.astype(np.int64)
-    corners = mesh.positions_m.astype(np.float64)[mesh.faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
-    flat = mesh.uvs.astype(np.float64)[mesh.faces]
-    side, other = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
-    uv_area = np.abs(side[:, 0] * other[:, 1] - side[:, 1] * other[:, 0]).sum()
-    low, high = mesh.positions_m.min(axis=0), mesh.positions_m.max(axis=0)
-    diagonal = float(np.linalg.norm(high.astype(np.float64) - low)) or 1.0
-    uv_scale = UV_WEIGHT * float(np.sqrt(area / max(uv_area, 1e-12))) / diagonal
-    places = (mesh.positions_m.astype(np.float64) - low) / diagonal
-    coordinates = np.concatenate([places, mesh.uvs.astype(np.float64) * uv_scale], axis=1)
-    faces = mesh.faces.astype(np.int64)
-    for step, paddings in enumerate(outline_steps):
-        part = PartialRun(run, step / len(outline_steps), (step + 1) / len(outline_steps))
-        tolerance = paddings * mesh.padding_px / max(mesh.atlas_px, 1) * uv_scale
-        faces = collapse_edges(WedgeMesh(coordinates, points, faces), triangle_count, part, tolerance)
-        if len(faces) <= triangle_count:
-            break
-    return with_faces(mesh, faces)
-
-
-def with_faces(mesh: UnwrappedMesh, faces: Int64[np.ndarray, "faces 3"]) -> UnwrappedMesh:
-    """The mesh with other faces over the same vertices; tangents are made anew, unused vertices go."""
-    chart_of_vertex = np.zeros(len(mesh.positions_m), np.int32)
-    chart_of_vertex[mesh.faces.reshape(-1)] = np.repeat(mesh.charts, 3)
-    used, inverse = np.unique(faces, return_inverse=True)
-    local = inverse.reshape(-1, 3).astype(np.int32)
-    tangents = mikktspace_tangents(mesh.positions_m[used], mesh.normals[used], mesh.uvs[used], local)
-    split = split_by_tangent(local, tangents)
-    origin = used[split.vertices]
-    return replace(
-        mesh,
-        positions_m=mesh.positions_m[origin],
-        normals=mesh.normals[origin],
-        tangents=split.tangents,
-        uvs=mesh.uvs[origin],
-        lightmap_uvs=None if mesh.lightmap_uvs is None else mesh.lightmap_uvs[origin],
-        faces=split.faces,
-        charts=chart_of_vertex[faces[:, 0]],
-        welded=np.unique(mesh.welded[origin], return_inverse=True)[1].reshape(-1).astype(np.int32),
-        notices=(),
+def too_far(last: int, triangles: int, share: float) -> Notice:
+    """The chain ends because a further level would be another thing."""
+    return Notice(
+        code="lods_ended",
+        message=f"The levels of detail end at {last}: with {triangles:,} triangles the next would lie {share:.0%} of "
+        "the size off.",
+        severity=Severity.INFO,
+        remedy="Lower lods.count, or raise lods.reduction or lods.budgets.",
     )
 
 

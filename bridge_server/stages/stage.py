@@ -11,6 +11,7 @@ names its one output. A stage never sees the whole ``Asset``, so its cache key i
 
 import abc
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +22,14 @@ class Range:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a text field is written: ``budgets: Annotated[str, Wording(budgets_of)] = ""``."""
+
+    read: Callable[[str], object]
+    """Raises ``ValueError`` that says how it must be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

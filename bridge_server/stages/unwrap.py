@@ -24,6 +24,7 @@ SMALLEST_MIP_PX = 128
 FALLBACK, OWN = "planar", "own"
 LIGHTMAP_GAP_PX = 2
 """So that light, which is filtered over two texels, does not reach over to the next chart."""
+MEND_UVS = "Mend them in your 3D program: inside the unit square, no two triangles on one place, none without area."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Unwrap(Stage):
 
     name: ClassVar[str] = "unwrap"
     writes: ClassVar[str] = "unwrapped"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     resolution_px: Annotated[int, Range(64, 8192)] = 1024
     """Edge length of the maps that the packing is made for."""
@@ -145,10 +146,11 @@ class Unwrap(Stage):
             return own.atlas, [Notice(code="uvs_kept", message=f"{message}.", severity=Severity.INFO)]
         if not (always or own.wanted):
             return None, []
+        remedy = "Set unwrap.keep_uvs to always to keep them where that is possible, or to never to hear no more."
         notice = Notice(
             code="uvs_replaced",
             message=f"The mesh is unwrapped anew and does not keep its own texture coordinates: {own.objection}.",
-            remedy="Set unwrap.keep_uvs to always to keep them where that is possible, or to never to hear no more.",
+            remedy=MEND_UVS if always else remedy,
             severity=Severity.WARNING if always else Severity.INFO,
         )
         return None, [notice]

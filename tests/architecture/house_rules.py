@@ -71,6 +71,7 @@ KERNEL_FILES = (
             "fitting",
             "quadric",
             "seam_collapse",
+            "seam_start",
             "seamed",
             "turning",
             "walking",

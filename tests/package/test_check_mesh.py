@@ -67,7 +67,7 @@ def test_a_good_file_passes_every_rule_that_applies(kind):
     assert found["extent"].figure == "100 x 100 x 100 cm"
 
 
-@pytest.mark.parametrize("kind", ["glb", "fbx"])
+@pytest.mark.parametrize("kind", WRITERS)
 def test_pieces_named_as_collision_are_judged_as_such(kind):
     good = checked(WRITERS[kind](model(BALL, shapes.sphere(0.52, 1))), f"a.{kind}")
     assert good["triangle_budget"].figure == "1,728 triangles"
@@ -100,6 +100,36 @@ def with_a_tiled_layout() -> UnwrappedMesh:
 def test_what_is_wrong_is_named(rule, verdict, data):
     check = checked(data, "thing.obj")[rule]
     assert check.verdict is verdict, check
+
+
+def test_figures_are_those_of_the_file_and_not_of_what_reading_made_of_it():
+    ball = shapes.sphere()
+    flat = np.concatenate([ball.faces, [[0, 0, 1], [2, 3, 2]]]).astype(np.int32)
+    found = checked(obj(Mesh(positions_m=ball.positions_m, faces=flat)), "thing.obj")
+    assert found["triangle_budget"].figure == f"{len(flat):,} triangles"
+    assert found["degenerate_faces"].figure == "2 faces"
+    assert found["degenerate_faces"].verdict is WARN
+
+
+def test_a_mesh_far_away_is_judged_where_it_lies_with_its_collision():
+    far = Placement(scale=1.0, translation_m=(0.0, 0.0, 8192.0), pivot=Pivot.CENTER, height_cm=100.0)
+    hull = shapes.box((1.02, 1.02, 1.02), center=(0.0, 0.0, 8192.0))
+    whole = Model(
+        meshes=(render_mesh("SM_Ball", BALL, far),),
+        hulls=(HullMesh(name="UCX_SM_Ball_00", positions_m=hull.positions_m, faces=hull.faces),),
+        material=MaterialFiles(name="MI_Ball"),
+    )
+    found = checked(write_glb(whole))
+    assert found["pivot"].verdict is WARN
+    assert found["pivot"].figure.startswith("8.192e+05 cm")
+    assert found["collision_containment"].verdict is PASS
+
+
+@pytest.mark.parametrize("size_m", [1e-12, 1e30])
+def test_sizes_that_no_ray_could_measure_are_refused(size_m):
+    with pytest.raises(InputError, match="m large") as caught:
+        checked(obj(shapes.box((size_m, size_m, size_m))), "a.obj")
+    assert caught.value.reason == "MESH_SIZE"
 
 
 def test_tiled_uvs_warn_and_do_not_fail():
@@ -142,3 +172,15 @@ def test_the_command_tells_rules_and_exit_code(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "text.fbx").write_bytes(b"; FBX 7.5.0 project file")
     assert run(["check", str(tmp_path / "text.fbx")]) == ExitCode.USAGE
     assert "binary FBX" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["photo.png", "mesh.3ds", "noextension", "gone.max"])
+def test_what_is_neither_package_nor_mesh_is_refused_with_what_is(
+    name, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    if not name.startswith("gone"):
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n")
+    assert run(["check", str(tmp_path / name)]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert "zip)" not in told
+    assert "FBX, GLB, GLTF, OBJ, PLY, STL" in told

@@ -301,6 +301,15 @@ def test_the_command_takes_limits_and_target_from_the_package(tmp_path, capsys):
     assert "at most 100" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_broken_manifest_is_named_by_its_place_with_what_to_do(text, tmp_path, capsys):
+    (tmp_path / MANIFEST_NAME).write_text(text)
+    assert run(["check", str(tmp_path)]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert str(tmp_path / MANIFEST_NAME) in told.replace("\n", "")
+    assert "again" in told
+
+
 def test_a_preset_of_another_version_is_told_and_the_rest_judged(tmp_path, capsys):
     folder = write_package(without_faces(0, 3), forged_record(), tmp_path).folder
     assert run(["check", str(folder), "--json"]) == ExitCode.CHECKLIST_FAILED

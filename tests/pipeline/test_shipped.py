@@ -121,6 +121,12 @@ def test_maps_of_another_size_take_one_setting(library: PresetLibrary) -> None:
     assert sizes["unwrap"] == 512
 
 
+def test_a_file_budget_of_decimation_is_checked_at_the_end(library: PresetLibrary) -> None:
+    plan = plan_of(library, "prop_UE5_standard", overrides=("decimate.file_budget_kb=500",))
+    (checklist,) = (step.stage for step in plan.steps if step.stage.name == "checklist")
+    assert checklist.file_budget_kb == 500.0  # type: ignore[attr-defined]
+
+
 def test_a_shipped_preset_saved_under_another_name_stays_the_same(library: PresetLibrary) -> None:
     preset = library.load("prop_UE5_standard")
     copy = replace(preset, name="mine")

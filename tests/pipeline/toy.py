@@ -115,6 +115,8 @@ class ToyDecimate(Stage):
 
     triangle_count: Annotated[int, Range(4, 1_000_000)] = 100
     """How many triangles are wanted."""
+    file_budget_kb: Annotated[float, Range(0.0, 1_000.0)] = 0.0
+    """Kilobytes that they may take."""
 
     def __call__(self, run: Run, *, high_poly: HighPoly) -> LowPoly:
         return LowPoly(

@@ -62,7 +62,7 @@ class GltfBuilder:
         return self.add("textures", {"source": image, "sampler": self.add("samplers", sampler)})
 
     def glb(self):
-        self.document["buffers"] = [{"byteLength": len(self.binary)}]
+        self.document["buffers"] = [{"byteLength": len(self.binary)}, *self.document.get("buffers", [])[1:]]
         text = json.dumps(self.document).encode()
         text += b" " * (-len(text) % 4)
         binary = bytes(self.binary) + b"\0" * (-len(self.binary) % 4)

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from bridge_server.run import SilentRun
 from bridge_server.stages import checklist_uv
 from bridge_server.stages.checklist import MakeChecklist
 from bridge_server.stages.checklist_uv import rasterized
+from bridge_server.stages.export_model import MaterialFiles, Model, render_mesh
+from bridge_server.stages.glb_writer import write_glb
 from bridge_server.values.checklist import Check, Verdict
 from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, UnwrappedMesh
@@ -48,6 +51,10 @@ def one_atlas_for_each_layout():
 def hulls(*meshes: Mesh, containment: float = 0.99) -> Collision:
     pieces = tuple(CollisionPiece(shape=CollisionShape.CONVEX, mesh=mesh) for mesh in meshes)
     return Collision(pieces=pieces, containment=containment, excess_volume=0.1, method="test")
+
+
+def simple(shape: CollisionShape, mesh: Mesh) -> Collision:
+    return dataclasses.replace(hulls(), pieces=(CollisionPiece(shape=shape, mesh=mesh),))
 
 
 def placed(mesh: UnwrappedMesh, height_cm: float = 50.0) -> Placement:
@@ -260,6 +267,18 @@ def test_triangle_budget(target, budget, verdict):
     assert "6,912" in check.figure
 
 
+def test_a_file_budget_is_held_against_the_arrays_that_the_glb_has():
+    glb = write_glb(
+        Model(meshes=(render_mesh("SM_Ball", BALL, placed(BALL)),), hulls=(), material=MaterialFiles(name="MI_Ball"))
+    )
+    document = json.loads(glb[20 : 20 + int.from_bytes(glb[12:16], "little")])
+    stored = sum(view["byteLength"] for view in document["bufferViews"])
+    for budget_kb, verdict in ((stored / 1000 + 0.01, PASS), (stored / 1000 - 0.01, WARN)):
+        check = verdicts(MakeChecklist(file_budget_kb=budget_kb))["file_budget"]
+        assert check.verdict is verdict, check
+    assert "file_budget" not in verdicts()
+
+
 def test_a_source_below_the_target_is_no_fault():
     box = unwrapped_box()
     check = verdicts(unwrapped=box, low_poly=low_of(box, 10_000), high_poly=shapes.painted(shapes.box()))[
@@ -440,6 +459,7 @@ def dented() -> Mesh:
         ("collision_excess", SKIPPED, dataclasses.replace(hulls(shapes.box()), excess_volume=float("nan"))),
         ("collision_containment", FAIL, hulls(shapes.box(), containment=0.5)),
         ("collision_triangle_share", WARN, hulls(shapes.sphere(0.5, 2))),
+        ("collision_triangle_share", PASS, simple(CollisionShape.SPHERE, shapes.sphere(0.5, 2))),
         ("collision_triangle_share", PASS, hulls(*[shapes.box() for _ in range(8)])),
     ],
 )

@@ -11,6 +11,7 @@ from bridge_server.errors import InputError
 from bridge_server.run import SilentRun
 from bridge_server.stages.load_mesh import LoadMesh, UpAxis
 from bridge_server.stages.load_mesh_formats import read_mesh_source
+from bridge_server.values.base import Severity
 from bridge_server.values.mesh import area_m2, is_watertight, volume_m3
 from bridge_server.values.source import MeshSource
 from bridge_server.values.surface_texture import AlphaMode, Wrap
@@ -144,7 +145,9 @@ def test_sparse_interleaved_and_normalised_accessors():
     np.testing.assert_allclose(high.field.corner_uvs[0], [[0, 0], [1, 0], [0, 1]])
 
 
-def test_a_skinned_mesh_stands_in_the_pose_of_its_joints_and_not_of_its_node():
+@pytest.mark.parametrize("sets", [1, 2])
+def test_a_skinned_mesh_stands_in_the_pose_of_its_joints_and_not_of_its_node(sets):
+    half = 0.5 if sets == 1 else 0.0
     builder = GltfBuilder()
     inverse = np.eye(4, dtype="<f4")
     inverse[3, :3] = (0, -1, 0)  # column-major: moves down by 1
@@ -152,9 +155,13 @@ def test_a_skinned_mesh_stands_in_the_pose_of_its_joints_and_not_of_its_node():
         TRIANGLE,
         attributes={
             "JOINTS_0": builder.accessor(np.array([[0, 1, 0, 0]] * 3, "<u1")),
-            "WEIGHTS_0": builder.accessor(np.array([[0.5, 0.5, 0, 0]] * 3, "<f4")),
+            "WEIGHTS_0": builder.accessor(np.array([[0.5, half, 0, 0]] * 3, "<f4")),
         },
     )
+    if sets == 2:
+        attributes = builder.document["meshes"][0]["primitives"][0]["attributes"]
+        attributes["JOINTS_1"] = builder.accessor(np.array([[1, 0, 0, 0]] * 3, "<u1"))
+        attributes["WEIGHTS_1"] = builder.accessor(np.array([[0.5, 0, 0, 0]] * 3, "<f4"))
     builder.document["skins"] = [{"joints": [1, 2], "inverseBindMatrices": builder.accessor(np.stack([inverse] * 2))}]
     builder.document["scenes"] = [{"nodes": [0, 1, 2]}]
     builder.document["nodes"] = [
@@ -243,6 +250,82 @@ f -3//1 -2//1 -1//1
     assert "companion_missing" in {n.code for n in load("a.obj", obj).notices}
 
 
+PRISM_OF_A_DART = """v 0 0 0\nv 0 1 .5\nv 0 .3 0\nv 0 1 -.5\nv .2 0 0\nv .2 1 .5\nv .2 .3 0\nv .2 1 -.5
+f 4 3 2 1\nf 5 6 7 8\nf 1 2 6 5\nf 2 3 7 6\nf 3 4 8 7\nf 4 1 5 8
+"""
+
+
+def test_hollow_polygons_of_obj_and_ply_enclose_what_they_should():
+    rows = [line.split() for line in PRISM_OF_A_DART.splitlines()]
+    points = [" ".join(words[1:]) for words in rows if words[0] == "v"]
+    faces = [[int(word) - 1 for word in words[1:]] for words in rows if words[0] == "f"]
+    head = f"ply\nformat ascii 1.0\nelement vertex {len(points)}\n" + "".join(f"property float {a}\n" for a in "xyz")
+    head += f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
+    ply = head + "\n".join([*points, *(" ".join(map(str, [len(face), *face])) for face in faces)]) + "\n"
+    for name, text in (("a.obj", PRISM_OF_A_DART), ("a.ply", ply)):
+        mesh = load(name, text.encode()).mesh
+        assert is_watertight(mesh)
+        assert abs(volume_m3(mesh)) == pytest.approx(0.2 * 0.15, rel=1e-5)
+        assert area_m2(mesh) == pytest.approx(2 * 0.15 + 0.2 * 2 * (1.25**0.5 + 0.74**0.5), rel=1e-5)
+
+
+def test_ascii_stl_without_its_last_line_is_told():
+    text = written(shapes.box(), "stl_ascii")
+    assert not load("a.stl", text).notices
+    cut = text[: text.rindex(b"facet normal")]
+    assert [notice.code for notice in load("a.stl", cut).notices] == ["maybe_truncated"]
+
+
+def test_instances_stand_where_their_extension_says():
+    builder = GltfBuilder()
+    builder.primitive(TRIANGLE)
+    attributes = {
+        "TRANSLATION": builder.accessor(np.array([[5, 0, 0], [0, 7, 0]], "<f4")),
+        "SCALE": builder.accessor(np.array([[1, 1, 1], [2, 2, 2]], "<f4")),
+    }
+    builder.document["nodes"][0] |= {
+        "translation": [0, 0, 1], "extensions": {"EXT_mesh_gpu_instancing": {"attributes": attributes}},
+    }  # fmt: skip
+    builder.document["extensionsRequired"] = ["EXT_mesh_gpu_instancing"]
+    high = load("a.glb", builder.glb())
+    expected = [[5, 0, 1], [6, 0, 1], [5, 1, 1], [0, 7, 1], [2, 7, 1], [0, 9, 1]]
+    np.testing.assert_allclose(high.mesh.positions_m[high.mesh.faces].reshape(-1, 3), expected)
+    assert not high.notices
+
+
+def test_an_unknown_extension_that_the_file_needs_is_told():
+    high = load("a.glb", glb_with(TRIANGLE, extensionsRequired=["KHR_mesh_quantization", "ACME_curves"]))
+    assert [notice.code for notice in high.notices] == ["extension_unknown"]
+    assert "ACME_curves" in high.notices[0].message
+
+
+def test_obj_objects_that_are_collision_are_left_out_and_told():
+    solid = written(shapes.box(), "obj").decode()
+    hull = "".join(f"v {x} {y} {z}\n" for x in (-3, 3) for y in (-3, 3) for z in (-3, 3)) + "f -8 -7 -6\nf -5 -6 -7\n"
+    for statement in ("o", "g"):
+        high = load("a.obj", f"{statement} Box\n{solid}{statement} UCX_Box_00\n{hull}".encode())
+        assert [notice.code for notice in high.notices] == ["collision_left_out"]
+        assert len(high.mesh.faces) == 12
+    grouped = load("a.obj", f"o Box\ng UCX_no_object\n{solid}".encode())
+    assert len(grouped.mesh.faces) == 12
+    assert not grouped.notices
+
+
+def test_obj_with_a_byte_order_mark_keeps_its_first_vertex():
+    mesh = load("a.obj", b"\xef\xbb\xbf" + b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n").mesh
+    np.testing.assert_allclose(mesh.positions_m, TRIANGLE)
+
+
+def test_colours_that_are_no_numbers_are_black():
+    obj = b"v 0 0 0 nan nan 1\nv 1 0 0 1 1 1\nv 0 1 0 1 1 1\nf 1 2 3\n"
+    head = "ply\nformat ascii 1.0\nelement vertex 3\n"
+    head += "".join(f"property float {name}\n" for name in ("x", "y", "z", "red", "green", "blue"))
+    head += "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    ply = head + "0 0 0 nan nan 1\n1 0 0 1 1 1\n0 1 0 1 1 1\n3 0 1 2\n"
+    for name, data in (("a.obj", obj), ("a.ply", ply.encode())):
+        np.testing.assert_allclose(load(name, data).field.corner_colors[0, 0], [0, 0, 1, 1], atol=1e-6)
+
+
 def test_vertex_colours_of_ply_are_decoded_from_srgb():
     colors = np.full((8, 4), (188, 0, 255, 255), np.uint8)
     high = load("a.ply", written(shapes.box(), "ply", vertex_colors=colors))
@@ -270,6 +353,14 @@ def test_split_vertices_are_welded_and_their_coordinates_stay_apart():
     assert len(high.mesh.positions_m) == 8
     assert is_watertight(high.mesh)
     assert len(np.unique(high.field.corner_uvs.reshape(-1, 2), axis=0)) == 36
+
+
+@pytest.mark.parametrize(("flat", "severity"), [(1, Severity.INFO), (9, Severity.WARNING)])
+def test_triangles_without_area_are_told_and_many_of_them_loudly(flat, severity):
+    obj = OBJ_HEAD + b"v 0 0 1\n" * 7 + b"f 1 2 3\nf 1 2 4\nf 1 4 3\nf 2 3 4\n" * 4 + b"f 4 5 6\n" * flat
+    (notice,) = (n for n in load("a.obj", obj).notices if n.code == "degenerate_dropped")
+    assert notice.severity is severity
+    assert f"{flat} of {16 + flat}" in notice.message
 
 
 def test_z_up_files_are_turned_upright():
@@ -341,12 +432,42 @@ STL_HEAD = b"\0" * 80
 PLY_HEAD = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
 
 
+def without_data(count, primitive=""):
+    """A GLB whose positions have no bytes: they are zero, or lie in an extension of the primitive."""
+    builder = GltfBuilder()
+    entry = builder.primitive(TRIANGLE)
+    del builder.document["accessors"][0]["bufferView"]
+    builder.document["accessors"][0]["count"] = count
+    if primitive:
+        entry["extensions"] = {primitive: {"bufferView": 0, "attributes": {"POSITION": 0}}}
+    return builder.glb()
+
+
+def compressed_buffer():
+    builder = GltfBuilder()
+    builder.primitive(TRIANGLE)
+    builder.document["bufferViews"][0]["buffer"] = 1
+    builder.add("buffers", {"byteLength": 0})
+    builder.add("buffers", {"byteLength": 36, "extensions": {"EXT_meshopt_compression": {"fallback": True}}})
+    return builder.glb()
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason", "words"),
     [
         ("a.glb", b"", "MESH_EMPTY", "empty"),
         ("a.glb", b"this is a shopping list", "MESH_UNREADABLE", "text"),
-        ("a.glb", b"\x89PNG\r\n\x1a\n" + bytes(64), "MESH_UNREADABLE", "something else"),
+        ("a.glb", b"\x89PNG\r\n\x1a\n" + bytes(64), "MESH_OTHER_KIND", "holds a PNG image"),
+        ("a.glb", b"\x01\x02" * 64, "MESH_UNREADABLE", "something else"),
+        ("a.stl", glb_with(TRIANGLE), "MESH_OTHER_KIND", "named STL but holds GLB.*Call it a.glb"),
+        ("a.obj", glb_with(TRIANGLE), "MESH_OTHER_KIND", "Call it a.glb"),
+        ("a.gltf", glb_with(TRIANGLE), "MESH_OTHER_KIND", "Call it a.glb"),
+        ("a.glb", b"Kaydara FBX Binary  \0", "MESH_OTHER_KIND", "Call it a.fbx"),
+        ("a.fbx", b"version https://git-lfs.github.com/spec/v1\n", "MESH_OTHER_KIND", "git lfs pull"),
+        ("a.glb", without_data(10**12), "MESH_TOO_LARGE", "announces 1,000,000,000,000 elements"),
+        ("a.glb", without_data(3, primitive="KHR_draco_mesh_compression"), "MESH_COMPRESSED", "Draco"),
+        ("a.glb", compressed_buffer(), "MESH_COMPRESSED", "meshopt"),
+        ("a.gltf", b"[" * 100_000, "MESH_UNREADABLE", "JSON cannot be parsed"),
         ("a.glb", b"glTF", "MESH_TRUNCATED", "header"),
         ("a.glb", glb_with(TRIANGLE)[:-20], "MESH_TRUNCATED", "truncated"),
         ("a.glb", struct.pack("<4sII", b"glTF", 1, 20) + bytes(8), "MESH_UNREADABLE", "version"),
@@ -370,6 +491,7 @@ PLY_HEAD = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty
         ("a.obj", OBJ_HEAD + b"f 1 2 0\n", "MESH_UNREADABLE", "vertex 0"),
         ("a.obj", OBJ_HEAD + b"f 1 2\n", "MESH_UNREADABLE", "fewer than three"),
         ("a.obj", b"v 0 0 zero\n", "MESH_UNREADABLE", "line 1"),
+        ("a.obj", b"v 0 0\n", "MESH_UNREADABLE", "line 1.*fewer than three coordinates"),
         ("a.obj", bytes(100), "MESH_UNREADABLE", "binary"),
         ("a.obj", OBJ_HEAD.replace(b"v 1 0 0", b"v nan 0 0") + b"f 1 2 3\n", "MESH_NOT_FINITE", "not a finite"),
         ("a.stl", STL_HEAD + b"\0\0\0\0", "MESH_NO_FACES", "no triangles"),

@@ -255,6 +255,23 @@ def test_polygons_become_fans_and_lines_nothing():
     assert raw.faces.tolist() == [[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 5]]
 
 
+def test_a_hollow_polygon_of_fbx_has_its_own_area_and_its_layers_follow():
+    dart = np.float64([[0, 0, 0], [0.5, 1, 0], [0, 0.3, 0], [-0.5, 1, 0]])
+    for first in range(4):
+        order = np.roll(np.arange(4), first)
+        index = np.int32([*order[:3], ~order[3]])
+        uvs = node("UV", dart[order, :2].ravel())
+        layer = node("LayerElementUV", 0, children=[node("MappingInformationType", "ByPolygonVertex"), uvs])
+        parts = [node("Vertices", dart), node("PolygonVertexIndex", index), layer]
+        flat = node("Geometry", np.int64(1), "dart", "Mesh", children=parts)
+        raw = surface(file([flat, model(2)], [link(1, 2), link(2, 0)], UnitScaleFactor=100.0))
+        corners = raw.positions[raw.faces]
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2]
+        assert normals.min() > 0.0
+        assert normals.sum() / 2.0 == pytest.approx(0.15)
+        np.testing.assert_allclose(raw.corner_uvs * (1, -1) + (0, 1), corners[:, :, :2], atol=1e-12)
+
+
 def broken_box(**changes: Node) -> bytes:
     whole = geometry(1)
     parts = [changes.get(part.name, part) for part in whole.children]

@@ -6,7 +6,8 @@ import pytest
 
 from bridge_server.backends.mesh_filter.base import MESH_FILTERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
-from bridge_server.errors import Cancelled, StageFailed
+from bridge_server.errors import Cancelled, PresetError, StageFailed
+from bridge_server.pipeline.preset_library import default_library
 from bridge_server.run import CallbackRun, SilentRun
 from bridge_server.stages.lods import Lods
 from bridge_server.values.mesh import edge_face_counts, is_watertight, volume_m3
@@ -52,6 +53,19 @@ def test_budgets_are_kept_level_by_level(mesh_filter, raycaster, ball):
     levels = Lods(count=4, budgets="3000, 500")(SilentRun(), mesh_filter, raycaster, unwrapped=ball).lods
     assert [len(lod.mesh.faces) for lod in levels[1:]] == pytest.approx([3000, 500, 250], rel=0.01)
     assert all(len(lod.mesh.faces) <= most for lod, most in zip(levels[1:], (3000, 500, 250), strict=True))
+
+
+def test_a_budget_no_lower_than_the_level_before_is_left_out_and_told(mesh_filter, raycaster, ball):
+    chain = Lods(count=4, budgets="900000,500")(SilentRun(), mesh_filter, raycaster, unwrapped=ball)
+    assert [len(lod.mesh.faces) for lod in chain.lods[1:]] == pytest.approx([500, 250], rel=0.02)
+    assert [notice.code for notice in chain.notices] == ["lod_budget_left_out"]
+    assert f"{len(ball.faces):,}" in chain.notices[0].message
+
+
+@pytest.mark.parametrize("budgets", ["many", "500,1000", "0", "12,,4"])
+def test_a_preset_with_such_budgets_is_refused_before_any_work(budgets):
+    with pytest.raises(PresetError, match=r"lods\.budgets.*4000,1500,400"):
+        default_library().load("prop_UE5_standard").with_overrides([f"lods.budgets={budgets}"])
 
 
 @pytest.mark.parametrize("budgets", ["many", "500,1000", "0", "12,,4"])

@@ -10,7 +10,7 @@ from bridge_server.backends.unwrapper import xatlas
 from bridge_server.backends.unwrapper.base import UNWRAPPERS, Atlas, UnwrapSettings
 from bridge_server.errors import Cancelled, StageFailed
 from bridge_server.run import CallbackRun, Run, SilentRun
-from bridge_server.stages.lods import simplified
+from bridge_server.stages.lod_half_edges import simplified
 from bridge_server.stages.stage import declaration_of
 from bridge_server.stages.tangent_frames import mikktspace_tangents
 from bridge_server.stages.unwrap import Unwrap
@@ -211,6 +211,7 @@ def test_a_decimated_mesh_cannot_keep_its_coordinates_and_only_always_says_so() 
     told = kept(mesh, uvs, KeepUvs.ALWAYS, box()).notices
     assert [notice.code for notice in told] == ["uvs_replaced"]
     assert "no longer those of the input" in told[0].message
+    assert "to always" not in told[0].remedy
 
 
 def test_cancellation_is_no_reason_to_fall_back() -> None:

@@ -23,7 +23,9 @@ def seam_collapsed(mesh: SeamedMesh, triangle_count: int, outline: float, run: R
     surface = working_arrays(kernels, (mesh.positions - middle) / diagonal, mesh.uvs / diagonal, mesh)
     compiled_loops("quadric").link_corners(surface)
     bench = kernels.Bench(np.zeros(4, np.int32), np.zeros(7), np.zeros(7), np.zeros((7, 7)), np.zeros(2))
-    kernels.prepare(surface, bench, np.ones(len(mesh.faces)) if mesh.weights is None else mesh.weights)
+    compiled_loops("seam_start").prepare(
+        surface, bench, np.ones(len(mesh.faces)) if mesh.weights is None else mesh.weights
+    )
     room = round(2.2 * len(mesh.faces)) + SPARE
     heap = compiled_loops("quadric").Heap(np.zeros(room), np.zeros((room, 3), np.int32))
     for limits in kernels.LIMITS:
