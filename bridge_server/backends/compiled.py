@@ -2,7 +2,7 @@
 
 The folder is named by the digest of all such modules, because Numba does not notice that a function in another file,
 which it compiled into this one, has changed. ``python -m bridge_server.backends.compiled`` compiles ahead of time what
-decimation and quads need; ``./forge`` does it at set-up.
+decimation, previews and quads need; ``./forge`` does it at set-up.
 """
 
 import hashlib
@@ -47,6 +47,7 @@ def compile_all() -> None:
 
     from bridge_server.backends.mesh_filter.field import QuadFieldFilter
     from bridge_server.backends.mesh_filter.quadric import QuadricFilter
+    from bridge_server.backends.mesh_filter.quick import QuickFilter
     from bridge_server.run import SilentRun
     from bridge_server.values.mesh import Mesh
 
@@ -54,7 +55,7 @@ def compile_all() -> None:
     a = (u[:-1, :-1] * 12 + v[:-1, :-1]).reshape(-1)
     faces = np.concatenate([np.stack([a, a + 12, a + 1], 1), np.stack([a + 1, a + 12, a + 13], 1)]).astype(np.int32)
     # On a flat sheet a whole row of quads goes, on a steep one none may.
-    for height, mesh_filter in ((1.0, QuadricFilter()), (0.05, QuadFieldFilter())):
+    for height, mesh_filter in ((1.0, QuadricFilter()), (1.0, QuickFilter()), (0.05, QuadFieldFilter())):
         places = np.stack([u, v, height * np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)
         mesh_filter.decimate(Mesh(positions_m=places.astype(np.float32), faces=faces), 60, SilentRun())
 

@@ -20,6 +20,7 @@ from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, edge_face_counts
 from bridge_server.values.mesh_split import tidied_surface
 from bridge_server.values.mesh_topology import compacted, component_labels, edge_table, half_edge_pairs
 
+QUICK_FILTERS = ("quick", "simplification")
 WITHIN = 2
 """A count is met when no more than so many triangles are missing, and none is too many: one collapse takes two."""
 ATTEMPTS = 4
@@ -48,7 +49,7 @@ class Decimate(Stage):
 
     name: ClassVar[str] = "decimate"
     writes: ClassVar[str] = "low_poly"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     triangle_count: Annotated[int, Range(12, 2_000_000)] = 10_000
     """Most triangles of the low poly, which becomes LOD0."""
     max_error_share: Annotated[float, Range(0.0, 0.2)] = 0.0
@@ -158,11 +159,13 @@ def reduced_quickly(mesh: Mesh, target: int, run: Run) -> Mesh:
 
 
 def quick_filter() -> MeshFilter | None:
-    """The filter for previews, where it is installed."""
-    try:
-        return MESH_FILTERS.load(MESH_FILTERS.choose("simplification"))
-    except BackendUnavailable:
-        return None
+    """The filter for previews, the first one that is installed."""
+    for name in QUICK_FILTERS:
+        try:
+            return MESH_FILTERS.load(MESH_FILTERS.choose(name))
+        except BackendUnavailable:
+            continue
+    return None
 
 
 def on_target(mesh: Mesh, mesh_filter: MeshFilter, target: int, run: Run) -> Mesh:
