@@ -22,7 +22,7 @@ from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_split import tidied_surface
 
 VERSION = 1
-SHARE, LATE_SHARE = 0.8, 0.15
+SHARE, LATE_SHARE = 0.8, 0.1
 """Cheapest edges that a pass looks at, over half the faces. With more in the late passes a bumpy torus came out with a
 third more of the largest distance, with fewer in the early ones it took longer and came no nearer."""
 LATE = 6.0
@@ -31,7 +31,7 @@ STALLED, STALLS = 0.01, 2
 """So many passes in a row that collapse less than this share of the edges they look at are the last ones."""
 SHRINK, LATE_SHRINK = 0.7, 0.9
 """Arrays shrink, and quadrics are gathered anew, when less than this share of the faces is left."""
-MEMORY = 0.1
+MEMORY = 0.2
 """What is kept of the old quadrics then. With all of it the mean distance grew by a quarter, with none of it a few
 faces folded."""
 MOST_SLABS, SLAB_VERTICES = 16, 8_192
