@@ -18,7 +18,7 @@ from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, edge_face_counts
 from bridge_server.values.mesh_split import tidied_surface
-from bridge_server.values.mesh_topology import compacted, component_labels, edge_table, half_edge_pairs
+from bridge_server.values.mesh_topology import compacted, edge_table, half_edge_pairs, piece_count
 
 QUICK_FILTERS = ("quick", "simplification")
 WITHIN = 2
@@ -138,11 +138,7 @@ def decimated(mesh: Mesh, target: int, mesh_filter: MeshFilter, notices: list[No
 
 def lost_pieces(before: Mesh, after: Mesh) -> list[Notice]:
     """A notice where whole pieces have gone for the sake of the count."""
-    counts = []
-    for mesh in (before, after):
-        links = np.concatenate([mesh.faces[:, :2], mesh.faces[:, 1:]]).astype(np.int64)
-        labels = component_labels(len(mesh.positions_m), links)
-        counts.append(np.count_nonzero(np.bincount(labels[mesh.faces[:, 0]])))
+    counts = [piece_count(mesh) for mesh in (before, after)]
     if counts[1] >= counts[0]:
         return []
     message = f"{counts[0] - counts[1]:,} of {counts[0]:,} separate pieces are too small for this count and went."

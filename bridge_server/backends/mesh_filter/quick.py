@@ -23,8 +23,8 @@ from bridge_server.values.mesh_split import tidied_surface
 
 VERSION = 1
 SHARE, LATE_SHARE = 0.8, 0.1
-"""Cheapest edges that a pass looks at, over half the faces. With more in the late passes a bumpy torus came out with a
-third more of the largest distance, with fewer in the early ones it took longer and came no nearer."""
+"""Cheapest edges that a pass looks at, over half the faces. With as many in the late passes as in the early ones a
+bumpy torus came out with a third more of the largest distance."""
 LATE = 6.0
 """The late passes begin at so many times the wanted count."""
 STALLED, STALLS = 0.01, 2
@@ -32,8 +32,7 @@ STALLED, STALLS = 0.01, 2
 SHRINK, LATE_SHRINK = 0.7, 0.9
 """Arrays shrink, and quadrics are gathered anew, when less than this share of the faces is left."""
 MEMORY = 0.2
-"""What is kept of the old quadrics then. With all of it the mean distance grew by a quarter, with none of it a few
-faces folded."""
+"""What is kept of the old quadrics then. With all of it the mean distance grew by about a fifth."""
 MOST_SLABS, SLAB_VERTICES = 16, 8_192
 """Most slabs, and about how many vertices one has at least."""
 MOST_AROUND = 48
