@@ -2,7 +2,7 @@
 
 The folder is named by the digest of all such modules, because Numba does not notice that a function in another file,
 which it compiled into this one, has changed. ``python -m bridge_server.backends.compiled`` compiles ahead of time what
-decimation, levels of detail and quads need; ``./forge`` does it at set-up.
+decimation, previews, levels of detail and quads need; ``./forge`` does it at set-up.
 """
 
 import hashlib
@@ -48,6 +48,7 @@ def compile_all() -> None:
     from bridge_server.backends.mesh_filter.base import SeamedMesh
     from bridge_server.backends.mesh_filter.field import QuadFieldFilter
     from bridge_server.backends.mesh_filter.quadric import QuadricFilter
+    from bridge_server.backends.mesh_filter.quick import QuickFilter
     from bridge_server.run import SilentRun
     from bridge_server.values.mesh import Mesh
 
@@ -66,7 +67,7 @@ def compile_all() -> None:
     )
     QuadricFilter().collapse_with_seams(seamed, 60, np.inf, SilentRun())
     # On a flat sheet a whole row of quads goes, on a steep one none may.
-    for height, mesh_filter in ((1.0, QuadricFilter()), (0.05, QuadFieldFilter())):
+    for height, mesh_filter in ((1.0, QuadricFilter()), (1.0, QuickFilter()), (0.05, QuadFieldFilter())):
         places = np.stack([u, v, height * np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)
         mesh_filter.decimate(Mesh(positions_m=places.astype(np.float32), faces=faces), 60, SilentRun())
 

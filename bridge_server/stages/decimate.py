@@ -18,8 +18,9 @@ from bridge_server.stages.stage import Range, Stage
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, edge_face_counts
 from bridge_server.values.mesh_split import tidied_surface
-from bridge_server.values.mesh_topology import compacted, component_labels, edge_table, half_edge_pairs
+from bridge_server.values.mesh_topology import compacted, edge_table, half_edge_pairs, piece_count
 
+QUICK_FILTERS = ("quick", "simplification")
 WITHIN = 2
 """A count is met when no more than so many triangles are missing, and none is too many: one collapse takes two."""
 ATTEMPTS = 4
@@ -48,7 +49,7 @@ class Decimate(Stage):
 
     name: ClassVar[str] = "decimate"
     writes: ClassVar[str] = "low_poly"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     triangle_count: Annotated[int, Range(12, 2_000_000)] = 10_000
     """Most triangles of the low poly, which becomes LOD0."""
     max_error_share: Annotated[float, Range(0.0, 0.2)] = 0.0
@@ -137,11 +138,7 @@ def decimated(mesh: Mesh, target: int, mesh_filter: MeshFilter, notices: list[No
 
 def lost_pieces(before: Mesh, after: Mesh) -> list[Notice]:
     """A notice where whole pieces have gone for the sake of the count."""
-    counts = []
-    for mesh in (before, after):
-        links = np.concatenate([mesh.faces[:, :2], mesh.faces[:, 1:]]).astype(np.int64)
-        labels = component_labels(len(mesh.positions_m), links)
-        counts.append(len(np.unique(labels[mesh.faces[:, 0]])))
+    counts = [piece_count(mesh) for mesh in (before, after)]
     if counts[1] >= counts[0]:
         return []
     message = f"{counts[0] - counts[1]:,} of {counts[0]:,} separate pieces are too small for this count and went."
@@ -158,11 +155,13 @@ def reduced_quickly(mesh: Mesh, target: int, run: Run) -> Mesh:
 
 
 def quick_filter() -> MeshFilter | None:
-    """The filter for previews, where it is installed."""
-    try:
-        return MESH_FILTERS.load(MESH_FILTERS.choose("simplification"))
-    except BackendUnavailable:
-        return None
+    """The filter for previews, the first one that is installed."""
+    for name in QUICK_FILTERS:
+        try:
+            return MESH_FILTERS.load(MESH_FILTERS.choose(name))
+        except BackendUnavailable:
+            continue
+    return None
 
 
 def on_target(mesh: Mesh, mesh_filter: MeshFilter, target: int, run: Run) -> Mesh:

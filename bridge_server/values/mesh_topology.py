@@ -54,6 +54,20 @@ def component_labels(count: int, links: Int64[np.ndarray, "links 2"]) -> Int64[n
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
+def piece_count(mesh: Mesh) -> int:
+    """How many pieces there are of faces that hang together by vertices."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    faces, vertices = len(mesh.faces), len(mesh.positions_m)
+    # One row of the graph a face, with its three vertices, which needs no sorting; the rows of vertices are empty
+    begins = np.minimum(np.arange(faces + vertices + 1, dtype=np.int32), faces) * np.int32(3)
+    columns = mesh.faces.reshape(-1) + np.int32(faces)
+    graph = csr_array((np.ones(len(columns)), columns, begins), shape=(faces + vertices, faces + vertices))
+    found = connected_components(graph, directed=False, return_labels=False)
+    return int(found) - int((np.bincount(mesh.faces.reshape(-1), minlength=vertices) == 0).sum())
+
+
 def face_components(faces: Int32[np.ndarray, "faces 3"], table: EdgeTable | None = None) -> Int64[np.ndarray, "faces"]:
     """Components of faces that hang together by any edge, manifold or not."""
     table = table or edge_table(faces)

@@ -70,6 +70,7 @@ KERNEL_FILES = (
             "field_rows",
             "fitting",
             "quadric",
+            "quick",
             "seam_collapse",
             "seam_start",
             "seamed",

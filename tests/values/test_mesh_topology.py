@@ -10,6 +10,7 @@ from bridge_server.values.mesh_topology import (
     face_areas,
     face_components,
     half_edge_pairs,
+    piece_count,
     tidied,
     welded_exactly,
     welded_nearby,
@@ -32,6 +33,13 @@ def test_components_meet_by_edges_and_not_by_points():
     kept, owner = welded_exactly(touching.positions_m)
     assert len(kept) == 15
     assert face_components(owner[touching.faces].astype(np.int32)).max() == 1
+
+
+def test_pieces_hang_together_by_points_and_unused_points_are_none():
+    apart = shapes.merged(shapes.box(), shapes.box(center=(3, 0, 0)), shapes.sphere(0.5, 1, (9, 0, 0)))
+    assert piece_count(apart) == 3
+    faces = np.array([[0, 1, 2], [2, 3, 4], [7, 6, 5]], np.int32)
+    assert piece_count(Mesh(positions_m=np.zeros((9, 3), np.float32), faces=faces)) == 2
 
 
 def test_exact_welding_joins_negative_zero_and_keeps_order():

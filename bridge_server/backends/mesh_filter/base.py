@@ -97,6 +97,7 @@ MESH_FILTERS: BackendKind[MeshFilter] = BackendKind(
     name="mesh_filter",
     table={
         "quadric": "bridge_server.backends.mesh_filter.quadric:QuadricFilter",
+        "quick": "bridge_server.backends.mesh_filter.quick:QuickFilter",
         "pymeshlab": "bridge_server.backends.mesh_filter.pymeshlab:PyMeshLabFilter",
         "simplification": "bridge_server.backends.mesh_filter.simplification:SimplificationFilter",
         "quad_field": "bridge_server.backends.mesh_filter.field:QuadFieldFilter",
