@@ -15,7 +15,7 @@ from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_split import tidied_surface
 
-VERSION = 3
+VERSION = 4
 MOST_DENSE = 1_000_000
 """A mesh of more faces is collapsed once: it takes its time."""
 
