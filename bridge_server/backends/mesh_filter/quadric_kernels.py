@@ -44,6 +44,10 @@ class Surface(NamedTuple):
     """For each vertex the one it went into; itself while it stands."""
     counts: np.ndarray
     """Faces alive, entries of the heap, last mark."""
+    turn_length: float
+    """How much turns of faces cost beside distances (see ``turn_cost`` of the collapse); 0: nothing."""
+    least_area: float
+    """Where turns cost: an error counts over this area at least, so that small tips stay."""
 
 
 class Heap(NamedTuple):
