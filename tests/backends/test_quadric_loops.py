@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.collapsing import collapsed, working_arrays
 from bridge_server.backends.mesh_filter.fitting import begun, fitted
+from bridge_server.backends.mesh_filter.quadric import QuadricFilter, sparingly
 from bridge_server.backends.mesh_filter.sampling import Gap, Walkable
 from bridge_server.run import SilentRun
 from bridge_server.values.mesh import Mesh, is_watertight
@@ -41,6 +42,70 @@ def test_quadrics_hold_squared_distances_to_planes():
         meant = (length[around] / 6.0 * gaps[around] ** 2).sum()
         q = surface.quadrics[vertex]
         assert kernels.cost_at(q, np.zeros(11), *place) == pytest.approx(meant, rel=1e-9)
+
+
+def test_quadrics_hold_squared_distances_to_border_lines():
+    """Beside the planes of its faces a border vertex has the squared distances to the lines of its two border edges."""
+    kernels = compiled_loops("quadric")
+    sheet = curled_sheet(6)
+    surface = working_arrays(kernels, sheet.positions_m.astype(np.float64), sheet.faces)
+    kernels.link_corners(surface)
+    kernels.gather_quadrics(surface, np.zeros(len(sheet.faces)))
+    place, here = np.array([0.3, 0.4, 0.7]), surface.places
+    for before, vertex, after in ((0, 1, 2), (6, 0, 1), (29, 35, 34)):
+        meant = 0.0
+        for other in (before, after):
+            edge = here[other] - here[vertex]
+            gap = np.linalg.norm(np.cross(edge, place - here[vertex])) / np.linalg.norm(edge)
+            meant += kernels.BORDER_WEIGHT * (edge @ edge) * gap**2
+        assert kernels.cost_at(surface.quadrics[vertex], np.zeros(11), *place) == pytest.approx(meant, rel=1e-9)
+
+
+def test_turns_of_faces_cost_area_times_height_times_squared_change():
+    """Against the formula: of unit normals before and after, over the faces that move and stay."""
+    kernels = compiled_loops("quadric")
+    surface = working_arrays(kernels, BALL.positions_m.astype(np.float64), BALL.faces, sparing=True)
+    kernels.link_corners(surface)
+    turn_cost = compiled_loops("collapse").turn_cost
+    u, v, _ = BALL.faces[7]
+    moved = surface.places.copy()
+    moved[u] = (surface.places[u] + surface.places[v]) / 2 + [0.01, -0.02, 0.015]
+    around = BALL.faces[(BALL.faces == u).any(axis=1) & (BALL.faces != v).all(axis=1)]
+    cross = [
+        np.cross(x[around[:, 1]] - x[around[:, 0]], x[around[:, 2]] - x[around[:, 0]]) for x in (surface.places, moved)
+    ]
+    before, after = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in cross)
+    sides = np.linalg.norm(moved[around] - moved[np.roll(around, 1, axis=1)], axis=2).max(axis=1)
+    area = np.linalg.norm(cross[1], axis=1) / 2
+    meant = (area * (2 * area / sides) * ((after - before) ** 2).sum(axis=1)).sum()
+    for function in (turn_cost, turn_cost.py_func):
+        assert function(surface, u, v, *moved[u]) == pytest.approx(meant, rel=1e-9)
+
+
+def normal_deviation_deg(dense, light):
+    """Mean angle at the middles of the dense faces to the nearest light face, by area."""
+    one, two = (Walkable.of(m.positions_m.astype(np.float64), np.array(m.faces)) for m in (dense, light))
+    middles = one.places[one.faces].mean(axis=1)
+    gap = Gap.of(middles, np.zeros(len(middles), np.int32), np.ones(len(middles)))
+    gap.found.squares[:] = np.inf
+    gap.search(two, len(middles))
+    cosines = np.einsum("ij,ij->i", one.normals(), two.normals()[gap.found.faces])
+    return np.average(np.degrees(np.arccos(np.clip(cosines, -1, 1))), weights=one.areas())
+
+
+def test_where_most_faces_can_stay_normals_do():
+    """A mesh that was decimated before, at 55 % of its faces, beside the plain way of collapse and fit."""
+    dense = collapsed(bumpy(5), 5000, SilentRun()).mesh()
+    light = collapsed(dense, 2750, SilentRun())
+    farthest = begun(dense, light).now().farthest
+    spared = sparingly(dense, 2750, None, farthest, SilentRun())
+    plain = fitted(dense, light, SilentRun())
+    assert normal_deviation_deg(dense, spared) < 0.97 * normal_deviation_deg(dense, plain)
+    assert is_watertight(spared)
+    assert len(spared.faces) == 2750
+    chosen = QuadricFilter().decimate(dense, 2750, SilentRun())
+    np.testing.assert_array_equal(chosen.positions_m, spared.positions_m)
+    assert sparingly(dense, 2750, None, farthest / 10, SilentRun()) is None
 
 
 @pytest.mark.parametrize(
@@ -131,14 +196,19 @@ def curled(u, v):
     return np.stack([x, y, 0.08 * np.cos(7 * u) * np.sin(6 * v)], axis=1)
 
 
+def border_places(mesh):
+    """Places along the border, 33 an edge."""
+    table = edge_table(mesh.faces)
+    ends = mesh.positions_m.astype(np.float64)[table.edges[table.counts == 1]]
+    shares = np.linspace(0, 1, 33)[None, :, None]
+    return (ends[:, :1] * (1 - shares) + ends[:, 1:] * shares).reshape(-1, 3)
+
+
 def border_distances(mesh):
     """Of places on the border of a mesh to the formula of the sheet's border, and of that border to the mesh's."""
     t, zero = np.linspace(0, 1, 2001), np.zeros(2001)
     truth = np.concatenate([curled(t, zero), curled(t, zero + 1), curled(zero, t), curled(zero + 1, t)])
-    table = edge_table(mesh.faces)
-    ends = mesh.positions_m.astype(np.float64)[table.edges[table.counts == 1]]
-    shares = np.linspace(0, 1, 33)[None, :, None]
-    along = (ends[:, :1] * (1 - shares) + ends[:, 1:] * shares).reshape(-1, 3)
+    along = border_places(mesh)
     return cKDTree(truth).query(along)[0], cKDTree(along).query(truth)[0]
 
 
@@ -164,6 +234,27 @@ def test_corners_of_a_border_stay():
     sheet = curled_sheet(60)
     made = fitted(sheet, collapsed(sheet, 300, SilentRun()), SilentRun())
     assert cKDTree(made.positions_m).query(corners)[0].max() < 2e-3
+
+
+@pytest.mark.parametrize(("steps", "triangles", "nearest"), [(60, 300, 5e-4), (60, 100, 2e-3), (120, 1000, 2.5e-4)])
+def test_a_collapse_leaves_corners_of_a_border(steps, triangles, nearest):
+    corners = curled(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.0, 1.0, 0.0, 1.0]))
+    light = collapsed(curled_sheet(steps), triangles, SilentRun()).mesh()
+    assert cKDTree(light.positions_m).query(corners)[0].max() < nearest
+
+
+def test_a_border_that_goes_up_and_down_is_followed():
+    """The height of the border jags by 0.02, which the planes of few and small faces hardly hold."""
+    steps = 60
+    sheet = curled_sheet(steps)
+    row, column = np.divmod(np.arange(steps * steps), steps)
+    depth = np.minimum(np.minimum(row, steps - 1 - row), np.minimum(column, steps - 1 - column))
+    places = sheet.positions_m.copy()
+    places[:, 2] += 0.02 * np.random.default_rng(2).uniform(-1, 1, steps * steps) * np.maximum(0, 1 - depth / 2)
+    jagged = Mesh(positions_m=places, faces=sheet.faces)
+    made = QuadricFilter().decimate(jagged, 1200, SilentRun())
+    dense, light = (border_places(mesh) for mesh in (jagged, made))
+    assert cKDTree(light).query(dense)[0].mean() < 5e-5
 
 
 def test_borders_that_lie_on_each_other_stay_together():

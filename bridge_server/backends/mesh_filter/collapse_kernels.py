@@ -8,8 +8,10 @@ from numba import njit
 from bridge_server.backends.mesh_filter.quadric_kernels import (
     HEAPED,
     LIVE,
+    SHORT,
     TAG,
     best_place,
+    cost_at,
     cross_of,
     faces_between,
     shell_cost,
@@ -21,9 +23,61 @@ where it was twice as good before. The next pair where nothing else reaches the 
 
 
 @njit(cache=True)
+def turn_cost(surface, u, v, x, y, z):
+    """Area times height times squared change of the normal of the faces around u, but those at v, when u moves.
+
+    The height is the least one of the triangle: a needle turns far when a corner moves a little.
+    """
+    places = surface.places
+    cost = 0.0
+    corner = surface.first[u]
+    while corner >= 0:
+        face, at = corner // 3, corner % 3
+        b, c = surface.faces[face, (at + 1) % 3], surface.faces[face, (at + 2) % 3]
+        if surface.alive[face] and v not in (b, c):
+            ox, oy, oz = cross_of(places, u, b, c)
+            p, q = places[b], places[c]
+            ax, ay, az = p[0] - x, p[1] - y, p[2] - z
+            bx, by, bz = q[0] - x, q[1] - y, q[2] - z
+            nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+            old = np.sqrt(ox * ox + oy * oy + oz * oz)
+            new = np.sqrt(nx * nx + ny * ny + nz * nz)
+            rim = (p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2
+            side = max(ax * ax + ay * ay + az * az, bx * bx + by * by + bz * bz, rim)
+            if old > 0.0 and side > 0.0:
+                cost += new / np.sqrt(side) * (new - (ox * nx + oy * ny + oz * nz) / old)
+        corner = surface.onward[corner]
+    return cost
+
+
+@njit(cache=True)
+def chosen_place(surface, u, v):
+    """Where the vertex of a collapsed edge goes, and its cost; one of the ends where turns cost and that is best."""
+    x, y, z, cost = best_place(surface, u, v)
+    length = surface.turn_length
+    if length <= 0.0:
+        return x, y, z, cost
+    p, q = surface.places[u], surface.places[v]
+    s, t = surface.quadrics[u], surface.quadrics[v]
+    area = s[10] + t[10] + 1e-300
+    tie = SHORT * area * ((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2)
+    scale = 1.0 + surface.least_area / area
+    cost = scale * cost_at(s, t, x, y, z) + tie
+    cost += length * (turn_cost(surface, u, v, x, y, z) + turn_cost(surface, v, u, x, y, z))
+    for end, other in ((u, v), (v, u)):
+        p = surface.places[end]
+        other_cost = scale * cost_at(s, t, p[0], p[1], p[2]) + tie
+        if other_cost < cost:
+            other_cost += length * turn_cost(surface, other, end, p[0], p[1], p[2])
+            if other_cost < cost:
+                x, y, z, cost = p[0], p[1], p[2], other_cost
+    return x, y, z, cost
+
+
+@njit(cache=True)
 def push_edge(surface, heap, u, v):
     """Put an edge in the heap."""
-    push(surface, heap, u, v, surface.stamps[u] + surface.stamps[v], best_place(surface, u, v)[3])
+    push(surface, heap, u, v, surface.stamps[u] + surface.stamps[v], chosen_place(surface, u, v)[3])
 
 
 @njit(cache=True)
@@ -261,7 +315,7 @@ def collapse(surface, heap, target, dearest, least_cosine, least_quality):
             continue
         if stamp < 0 or not keeps_topology(surface, u, v):
             continue
-        x, y, z, _ = best_place(surface, u, v)
+        x, y, z, _ = chosen_place(surface, u, v)
         if not keeps_shape(surface, u, v, x, y, z, least_cosine, least_quality):
             continue
         if not keeps_shape(surface, v, u, x, y, z, least_cosine, least_quality):

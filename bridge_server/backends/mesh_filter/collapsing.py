@@ -16,6 +16,8 @@ STEP = 16_384
 """Faces that go between two checkpoints."""
 SPARE = 65_536
 """Room in the heap beyond 2.2 entries for each face; a face has 1.5 edges, and stale entries go when it is full."""
+TURN_SHARE = 0.5
+"""How much a turn of a face costs, over the square root of the mean area of the faces."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,17 +65,19 @@ def collapsed(
     *,
     weights: Float64[np.ndarray, "faces"] | None = None,
     paint: tuple[Float64[np.ndarray, "vertices channels"], float] | None = None,
+    sparing: bool = False,
 ) -> Light:
     """Collapse edges to ``triangle_count``, or as long as none costs more than ``dearest``.
 
     The source is a surface without doubles or null faces. A cost is an area times a squared distance, both in shares
     of the diagonal. ``weights`` say how much each face matters, ``paint`` gives the looks of the vertices and
-    their weight (see ``paint``).
+    their weight (see ``paint``). With ``sparing``, turns of faces cost too, and an edge may go into one of its ends:
+    that leaves faces as they were, where most of them can stay.
     """
     kernels, loops = compiled_loops("quadric"), compiled_loops("collapse")
     run.checkpoint(0.0, "decimating")
     unit = unit_of(source)
-    surface = working_arrays(kernels, unit.of(source.positions_m), source.faces)
+    surface = working_arrays(kernels, unit.of(source.positions_m), source.faces, sparing=sparing)
     kernels.link_corners(surface)
     kernels.gather_quadrics(surface, np.ones(len(source.faces)) if weights is None else weights)
     if paint is not None:
@@ -100,9 +104,16 @@ def survivors(
     return renumbered[surface.faces[alive]], alive, used, renumbered[surface.owners]
 
 
-def working_arrays(kernels: ModuleType, places: Float64[np.ndarray, "n 3"], faces: Int32[np.ndarray, "f 3"]) -> Any:
-    """What the loops change in place."""
+def working_arrays(
+    kernels: ModuleType,
+    places: Float64[np.ndarray, "n 3"],
+    faces: Int32[np.ndarray, "f 3"],
+    *,
+    sparing: bool = False,
+) -> Any:
+    """What the loops change in place; ``sparing`` as in ``collapsed``."""
     count = len(places)
+    mean_area = mean_face_area(places, faces) if sparing else 0.0
     return kernels.Surface(
         places=places,
         quadrics=np.zeros((count, 11)),
@@ -115,7 +126,16 @@ def working_arrays(kernels: ModuleType, places: Float64[np.ndarray, "n 3"], face
         marks=np.zeros(count, np.int32),
         owners=np.arange(count, dtype=np.int32),
         counts=np.array([len(faces), 0, 1], np.int64),
+        turn_length=TURN_SHARE * mean_area**0.5,
+        least_area=mean_area,
     )
+
+
+def mean_face_area(places: Float64[np.ndarray, "n 3"], faces: Int32[np.ndarray, "f 3"]) -> float:
+    """In squared units of the places."""
+    corners = places[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return float(np.linalg.norm(cross, axis=1).mean() / 2.0)
 
 
 def reduce_to(surface: Any, heap: Any, target: int, limits: tuple[float, float, float], run: Run) -> None:

@@ -30,6 +30,8 @@ FAR_SHARE, FAR_GAIN = 0.4, 1.0
 """A sample beyond this share of the largest distance gets heavier, by up to this factor a round."""
 FAR_WEIGHT = 5.0
 """How much more the dense faces that came out farthest matter in the second collapse."""
+NEAR_SHARE = 0.5
+"""Where most faces stay as they were, vertices with no sample beyond this share of the largest distance stay too."""
 LOST, LOST_LATER, LOST_BACK = 256, 24, 8
 """The farthest samples are searched for on the whole mesh: at first and in each round on the light one, and on the
 dense one."""
@@ -39,6 +41,17 @@ LEAST_FOLD = -0.5
 """Cosine of the normals of neighbours below which an edge counts as folded; no round makes new ones."""
 LEAST_GAIN = 0.02
 """Share of its samples' squared distances that the turn of an edge has to win."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Round:
+    """How the light mesh was when it lay nearest."""
+
+    score: float
+    farthest: float
+    """Largest distance of a sample, in shares of the diagonal."""
+    places: Float64[np.ndarray, "vertices 3"]
+    faces: Int32[np.ndarray, "faces 3"]
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +84,11 @@ class Fit:
         mean = distances[:split] @ self.onto_light.weights + distances[split:] @ self.onto_dense.weights
         return float(mean * mean * distances.max(initial=0.0))
 
+    def now(self) -> Round:
+        """A copy of the light mesh as it is."""
+        farthest = float(self.distances.max(initial=0.0))
+        return Round(self.score, farthest, self.light.places.copy(), self.light.faces.copy())
+
 
 def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
     """The light mesh, fitted; it keeps its counts, and the corners of its borders."""
@@ -80,8 +98,14 @@ def fitted(source: Mesh, light: Light, run: Run) -> Mesh:
 
 def improved(fit: Fit, light: Light, run: Run, *, turning: bool = True) -> Mesh:
     """The mesh of the best round; without ``turning`` its edges stay."""
-    rounds = min(max(ROUND_FACES // len(light.faces), LEAST_ROUNDS), MOST_ROUNDS)
-    best, places, faces = fit.score, fit.light.places.copy(), fit.light.faces.copy()
+    best = best_round(fit, run, turning=turning)
+    return Mesh(positions_m=light.unit.metres(best.places), faces=best.faces)
+
+
+def best_round(fit: Fit, run: Run, *, turning: bool = True) -> Round:
+    """Move the vertices that are not held, in so many rounds as the faces allow; the best one."""
+    best = fit.now()
+    rounds = min(max(ROUND_FACES // len(best.faces), LEAST_ROUNDS), MOST_ROUNDS)
     for turn in range(rounds):
         run.checkpoint(turn / rounds, "fitting")
         if turning:
@@ -91,21 +115,33 @@ def improved(fit: Fit, light: Light, run: Run, *, turning: bool = True) -> Mesh:
             over = np.clip((distances / max(distances.max(), 1e-300) - FAR_SHARE) / (1.0 - FAR_SHARE), 0.0, 1.0)
             fit.boost *= 1.0 + FAR_GAIN * over * over
         move_vertices(fit)
-        if (score := fit.score) < best:
-            best, places, faces = score, fit.light.places.copy(), fit.light.faces.copy()
-    return Mesh(positions_m=light.unit.metres(places), faces=faces)
+        if fit.score < best.score:
+            best = fit.now()
+    return best
+
+
+def hold_near(fit: Fit) -> None:
+    """Let only vertices move at whose faces samples lie far away."""
+    around = far_around(fit)
+    fit.held[around < NEAR_SHARE * around.max()] = 1
 
 
 def face_weights(source: Mesh, light: Light, fit: Fit) -> Float64[np.ndarray, "faces"]:
     """How much each dense face should matter in another collapse: more where this one came out far away."""
+    around = far_around(fit)
+    share = around / max(around.max(), 1e-300)
+    owner = light.owners[source.faces[:, 0]]
+    return np.where(owner >= 0, 1.0 + FAR_WEIGHT * share[owner] ** 2, 1.0)
+
+
+def far_around(fit: Fit) -> Float64[np.ndarray, "vertices"]:
+    """The largest distance of a sample at the faces around each light vertex."""
     farthest = np.zeros(len(fit.light.faces))
     np.maximum.at(farthest, fit.onto_light.found.faces, np.sqrt(fit.onto_light.found.squares))
     np.maximum.at(farthest, back_places(fit.light)[0], np.sqrt(fit.onto_dense.found.squares))
     around = np.zeros(len(fit.light.places))
     np.maximum.at(around, fit.light.faces, farthest[:, None])
-    share = around / max(around.max(), 1e-300)
-    owner = light.owners[source.faces[:, 0]]
-    return np.where(owner >= 0, 1.0 + FAR_WEIGHT * share[owner] ** 2, 1.0)
+    return around
 
 
 def begun(source: Mesh, light: Light) -> Fit:

@@ -13,13 +13,14 @@ from numba import njit
 
 PULL = 1e-5
 """How strongly a new vertex is pulled to the middle of its edge, over the trace of its quadric: decides where the
-planes leave it free."""
+planes leave it free. At borders over its area at most, or the heavy border would pull it off the surface."""
 SHORT = 1e-9
 """Cost of a squared edge length, over the area: orders the collapses of a plane, which cost nothing, by length."""
 SHELL_FACTOR = 10.0
 """How much dearer it is to lose a piece than to move as much surface as far."""
-BORDER_WEIGHT = 50.0
-"""How heavy a border edge holds its line, over the square of its length."""
+BORDER_WEIGHT = 25.0
+"""How heavy a border edge holds its line, over the square of its length. At 5 the outline of a jagged sheet is still
+missed by more than others miss it; above 50 the border keeps triangles that the surface needs."""
 LIVE, HEAPED, TAG = 0, 1, 2
 
 
@@ -43,6 +44,10 @@ class Surface(NamedTuple):
     """For each vertex the one it went into; itself while it stands."""
     counts: np.ndarray
     """Faces alive, entries of the heap, last mark."""
+    turn_length: float
+    """How much turns of faces cost beside distances (see ``turn_cost`` of the collapse); 0: nothing."""
+    least_area: float
+    """Where turns cost: an error counts over this area at least, so that small tips stay."""
 
 
 class Heap(NamedTuple):
@@ -87,7 +92,7 @@ def cross_of(places, a, b, c):
 
 @njit(cache=True)
 def gather_quadrics(surface, weights):
-    """Planes of all faces by area times weight, and planes upright on border edges; marks borders."""
+    """Planes of all faces by area times weight, and the lines of border edges; marks borders."""
     for face in range(len(surface.faces)):
         a, b, c = surface.faces[face]
         nx, ny, nz = cross_of(surface.places, a, b, c)
@@ -109,7 +114,7 @@ def gather_quadrics(surface, weights):
 
 @njit(cache=True)
 def hold_border(surface, start, end, nx, ny, nz):
-    """A plane through a border edge, upright on its face."""
+    """The squared distance to the line of a border edge: to a plane upright on its face, and to that of the face."""
     surface.border[start] = 1
     surface.border[end] = 1
     p, q = surface.places[start], surface.places[end]
@@ -118,10 +123,11 @@ def hold_border(surface, start, end, nx, ny, nz):
     length = np.sqrt(ux * ux + uy * uy + uz * uz)
     if length > 0.0:
         ux, uy, uz = ux / length, uy / length, uz / length
-        offset = -(ux * p[0] + uy * p[1] + uz * p[2])
+        aside, above = -(ux * p[0] + uy * p[1] + uz * p[2]), -(nx * p[0] + ny * p[1] + nz * p[2])
         weight = BORDER_WEIGHT * length * length
-        add_plane(surface.quadrics[start], ux, uy, uz, offset, weight)
-        add_plane(surface.quadrics[end], ux, uy, uz, offset, weight)
+        for vertex in (start, end):
+            add_plane(surface.quadrics[vertex], ux, uy, uz, aside, weight)
+            add_plane(surface.quadrics[vertex], nx, ny, nz, above, weight)
 
 
 @njit(cache=True)
@@ -159,7 +165,10 @@ def best_place(surface, u, v):
     rx = -(a * mx + b * my + c * mz + gx)
     ry = -(b * mx + d * my + e * mz + gy)
     rz = -(c * mx + e * my + f * mz + gz)
-    pull = PULL * (a + d + f) + 1e-300
+    trace = a + d + f
+    if surface.border[u] or surface.border[v]:
+        trace = min(trace, s[10] + t[10])
+    pull = PULL * trace + 1e-300
     a2, d2, f2 = a + pull, d + pull, f + pull
     c00, c01, c02 = d2 * f2 - e * e, c * e - b * f2, b * e - c * d2
     det = a2 * c00 + b * c01 + c * c02
