@@ -207,7 +207,7 @@ def test_its_loops_agree_with_those_of_the_sorted_collapse():
     stars, slabs = np.empty((2, 48, 3), np.int32), np.zeros(len(border), np.int32)
     sound = []
     for u, v in edge_table(mesh.faces).edges.tolist():
-        found, meant = loops.place_of(surface.places, quadrics, u, v), kernels.best_place(surface, u, v)
+        found, meant = loops.place_of(surface.places, quadrics, border, u, v), kernels.best_place(surface, u, v)
         np.testing.assert_allclose(found, meant, rtol=1e-6, atol=1e-12)
         sizes = tuple(loops.read_star(*chains, slabs, 0, end, stars, side) for side, end in enumerate((u, v)))
         marks = np.zeros(len(border), np.int32)

@@ -80,20 +80,21 @@ def add_plane(quadrics, vertex, nx, ny, nz, offset, weight):
 
 @njit(cache=True, nogil=True)
 def hold_end(places, quadrics, vertex, other, nx, ny, nz):
-    """Add to a vertex the plane through a border edge, upright on its face."""
+    """Add to a vertex the squared distance to the line of a border edge, as ``quadric_kernels.hold_border``."""
     px, py, pz = places[vertex, 0], places[vertex, 1], places[vertex, 2]
     ex, ey, ez = places[other, 0] - px, places[other, 1] - py, places[other, 2] - pz
     ux, uy, uz = ey * nz - ez * ny, ez * nx - ex * nz, ex * ny - ey * nx
     length = np.sqrt(ux * ux + uy * uy + uz * uz)
     if length > 0.0:
         ux, uy, uz = ux / length, uy / length, uz / length
-        offset = -(ux * px + uy * py + uz * pz)
-        add_plane(quadrics, vertex, ux, uy, uz, offset, BORDER_WEIGHT * length * length)
+        weight = BORDER_WEIGHT * length * length
+        add_plane(quadrics, vertex, ux, uy, uz, -(ux * px + uy * py + uz * pz), weight)
+        add_plane(quadrics, vertex, nx, ny, nz, -(nx * px + ny * py + nz * pz), weight)
 
 
 @njit(cache=True, nogil=True)
 def gather_range(places, faces, first, onward, quadrics, border, begin, end):
-    """Quadrics of a range of vertices: planes of their faces by area, upright planes at borders, which are marked."""
+    """Quadrics of a range of vertices: planes of their faces by area, lines of borders, which are marked."""
     for vertex in range(begin, end):
         is_open = lies_open(faces, first, onward, vertex)
         border[vertex] = is_open
@@ -119,7 +120,7 @@ def gather_range(places, faces, first, onward, quadrics, border, begin, end):
 
 
 @njit(cache=True, nogil=True)
-def place_of(places, quadrics, u, v):
+def place_of(places, quadrics, border, u, v):
     """Where the vertex of a collapsed edge goes, and what it costs. As ``quadric_kernels.best_place``."""
     mx = 0.5 * (places[u, 0] + places[v, 0])
     my = 0.5 * (places[u, 1] + places[v, 1])
@@ -131,7 +132,10 @@ def place_of(places, quadrics, u, v):
     rx = -(a * mx + b * my + c * mz + gx)
     ry = -(b * mx + d * my + e * mz + gy)
     rz = -(c * mx + e * my + f * mz + gz)
-    pull = PULL * (a + d + f) + 1e-300
+    trace = a + d + f
+    if border[u] or border[v]:
+        trace = min(trace, quadrics[u, 10] + quadrics[v, 10])
+    pull = PULL * trace + 1e-300
     a2, d2, f2 = a + pull, d + pull, f + pull
     c00, c01, c02 = d2 * f2 - e * e, c * e - b * f2, b * e - c * d2
     c11, c12, c22 = a2 * f2 - c * c, b * c - a2 * e, a2 * d2 - b * b
@@ -166,7 +170,7 @@ def pick_range(places, quadrics, border, faces, alive, first, onward, upward, pa
                 for step in range(2 if border[vertex] else 1):
                     other = faces[face, NEXT[at + step]]
                     if (other > vertex) == upward:
-                        cost = place_of(places, quadrics, vertex, other)[3]
+                        cost = place_of(places, quadrics, border, vertex, other)[3]
                         cost *= cost / max(quadrics[vertex, 10] + quadrics[other, 10], 1e-300)
                         if cost < least:
                             partner, least = other, cost
@@ -314,7 +318,7 @@ def collapse_some(
         tag += 2
         if not is_link_sound(alive, first, onward, border, marks, tag, u, v, stars, (one, two)):
             continue
-        x, y, z, _ = place_of(places, quadrics, u, v)
+        x, y, z, _ = place_of(places, quadrics, border, u, v)
         if not keeps_faces(places, stars, 0, one, u, v, x, y, z):
             continue
         if not keeps_faces(places, stars, 1, two, v, u, x, y, z):
