@@ -51,12 +51,10 @@ def turn_cost(surface, u, v, x, y, z):
 
 
 @njit(cache=True)
-def chosen_place(surface, u, v):
-    """Where the vertex of a collapsed edge goes, and its cost; one of the ends where turns cost and that is best."""
+def sparing_place(surface, u, v):
+    """As ``best_place`` where turns cost; one of the ends where that is best."""
     x, y, z, cost = best_place(surface, u, v)
     length = surface.turn_length
-    if length <= 0.0:
-        return x, y, z, cost
     p, q = surface.places[u], surface.places[v]
     s, t = surface.quadrics[u], surface.quadrics[v]
     area = s[10] + t[10] + 1e-300
@@ -77,7 +75,12 @@ def chosen_place(surface, u, v):
 @njit(cache=True)
 def push_edge(surface, heap, u, v):
     """Put an edge in the heap."""
-    push(surface, heap, u, v, surface.stamps[u] + surface.stamps[v], chosen_place(surface, u, v)[3])
+    # Not one function for both: the rare way would keep the compiler from unfolding the other, which takes twice as long
+    if surface.turn_length > 0.0:
+        cost = sparing_place(surface, u, v)[3]
+    else:
+        cost = best_place(surface, u, v)[3]
+    push(surface, heap, u, v, surface.stamps[u] + surface.stamps[v], cost)
 
 
 @njit(cache=True)
@@ -315,7 +318,10 @@ def collapse(surface, heap, target, dearest, least_cosine, least_quality):
             continue
         if stamp < 0 or not keeps_topology(surface, u, v):
             continue
-        x, y, z, _ = chosen_place(surface, u, v)
+        if surface.turn_length > 0.0:
+            x, y, z, _ = sparing_place(surface, u, v)
+        else:
+            x, y, z, _ = best_place(surface, u, v)
         if not keeps_shape(surface, u, v, x, y, z, least_cosine, least_quality):
             continue
         if not keeps_shape(surface, v, u, x, y, z, least_cosine, least_quality):
