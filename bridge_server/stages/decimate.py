@@ -94,7 +94,8 @@ def attempted(
     notices: list[Notice] = []
     if len(mesh.faces) <= target:
         found, method = tidied_surface(mesh), "kept"
-        message = f"The mesh has {len(mesh.faces):,} triangles, no more than wanted, and was kept as it is."
+        count = f"{len(mesh.faces):,} triangle{'s' if len(mesh.faces) > 1 else ''}"
+        message = f"The mesh has {count}, no more than wanted, and was kept as it is."
         notices.append(Notice(code="fewer_triangles", message=message, severity=Severity.INFO))
     else:
         found, method = decimated(mesh, target, mesh_filter, notices, PartialRun(run, 0.0, 0.8))
@@ -131,7 +132,7 @@ def decimated(mesh: Mesh, target: int, mesh_filter: MeshFilter, notices: list[No
         message = f"The filter {mesh_filter.identity} was refused: {objection} The own edge collapse served instead."
         notices.append(Notice(code="decimate_fallback", message=message))
         return own, "edge collapse"
-    message = f"{len(found.faces):,} triangles were made of {target:,} wanted: {objection}"
+    message = f"What the filter made was kept, though {objection}"
     notices.append(Notice(code="decimate_imperfect", message=message))
     return found, mesh_filter.identity
 

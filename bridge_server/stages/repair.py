@@ -195,7 +195,7 @@ class _Work:
             meant = openings_of(mesh, self.raycaster).is_meant
         done = fill_holes(mesh, stage.max_hole_edges, max_share, run, meant)
         if done.filled:
-            self.tell("holes_filled", f"{done.filled:,} holes were filled.")
+            self.tell("holes_filled", f"{done.filled:,} {'hole was' if done.filled == 1 else 'holes were'} filled.")
         if done.meant:
             message = f"{done.meant:,} holes were left, because they look like mouths or windows."
             self.tell("openings_kept", message, "Set repair.keep_openings to false to close them.")
@@ -213,7 +213,8 @@ class _Work:
             return mesh
         hulls = hidden.in_hulls
         if hidden.pieces:
-            message = f"{hidden.pieces:,} pieces that cannot be seen from outside were taken away."
+            gone = "1 piece" if hidden.pieces == 1 else f"{hidden.pieces:,} pieces"
+            message = f"{gone} that cannot be seen from outside went."
             mesh = self.without_hidden(mesh, hidden.in_pieces, 0.0, message, run)
             hulls = hulls if len(mesh.faces) == len(hulls) else hulls[~hidden.in_pieces]
         if hidden.hulls:

@@ -75,11 +75,8 @@ def sparing_place(surface, u, v):
 @njit(cache=True)
 def push_edge(surface, heap, u, v):
     """Put an edge in the heap."""
-    # Not one function for both: the rare way would keep the compiler from unfolding the other, which takes twice as long
-    if surface.turn_length > 0.0:
-        cost = sparing_place(surface, u, v)[3]
-    else:
-        cost = best_place(surface, u, v)[3]
+    # In one function the rare way would keep the compiler from unfolding the common one, which then takes longer
+    cost = sparing_place(surface, u, v)[3] if surface.turn_length > 0.0 else best_place(surface, u, v)[3]
     push(surface, heap, u, v, surface.stamps[u] + surface.stamps[v], cost)
 
 
