@@ -101,8 +101,6 @@ class LevelJudge:
     def __init__(self, unwrapped: UnwrappedMesh) -> None:
         self.unwrapped, self.base = unwrapped, unwrapped.welded_mesh()
         self.raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
-        self.chart_of_vertex = np.zeros(len(unwrapped.uvs), np.int32)
-        self.chart_of_vertex[unwrapped.faces.reshape(-1)] = np.repeat(unwrapped.charts, 3)
 
     def figures(self, level: UnwrappedMesh, is_hull: bool) -> dict[str, float]:
         """Shares of the diagonal; a hull shows texture where it can, so nothing is said of its sliding."""
@@ -119,7 +117,7 @@ class LevelJudge:
         shown = np.einsum("kc,fcd->fkd", weights, corners).reshape(-1, 3)
         uvs = np.einsum("kc,fcd->fkd", weights, level.uvs.astype(np.float64)[level.faces]).reshape(-1, 2)
         charts = np.repeat(level.charts, len(weights))
-        found = meant_places(self.raycaster, self.unwrapped, self.chart_of_vertex, uvs, charts)
+        found = meant_places(self.raycaster, self.unwrapped, uvs, charts)
         there = self.unwrapped.positions_m.astype(np.float64)[self.unwrapped.faces[found.faces]]
         meant = np.einsum("nk,nkd->nd", found.barycentrics.astype(np.float64), there)
         return float(np.average(np.linalg.norm(shown - meant, axis=1), weights=np.repeat(area, len(weights))))

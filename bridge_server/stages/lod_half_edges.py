@@ -52,19 +52,24 @@ def largest_error_m(raycaster: Raycaster, base: Mesh, mesh: UnwrappedMesh, run: 
     return surface_distance(raycaster, base, mesh.welded_mesh(), DISTANCE_SAMPLES, run).largest_m
 
 
-def simplified(
-    mesh: UnwrappedMesh, triangle_count: int, run: Run, outline_steps: tuple[float, ...] = OUTLINE_STEPS
-) -> UnwrappedMesh:
-    """About so many triangles, by collapses that tear no seam; more where chart borders do not allow fewer."""
-    points = mesh.welded.astype(np.int64)
+def texture_scale_m(mesh: UnwrappedMesh) -> float:
+    """Metres that an edge length of the atlas counts for: the length it has on the surface, times ``UV_WEIGHT``."""
     corners = mesh.positions_m.astype(np.float64)[mesh.faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
     flat = mesh.uvs.astype(np.float64)[mesh.faces]
     side, other = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
     uv_area = np.abs(side[:, 0] * other[:, 1] - side[:, 1] * other[:, 0]).sum()
+    return UV_WEIGHT * float(np.sqrt(area / max(uv_area, 1e-12)))
+
+
+def simplified(
+    mesh: UnwrappedMesh, triangle_count: int, run: Run, outline_steps: tuple[float, ...] = OUTLINE_STEPS
+) -> UnwrappedMesh:
+    """About so many triangles, by collapses that tear no seam; more where chart borders do not allow fewer."""
+    points = mesh.welded.astype(np.int64)
     low, high = mesh.positions_m.min(axis=0), mesh.positions_m.max(axis=0)
     diagonal = float(np.linalg.norm(high.astype(np.float64) - low)) or 1.0
-    uv_scale = UV_WEIGHT * float(np.sqrt(area / max(uv_area, 1e-12))) / diagonal
+    uv_scale = texture_scale_m(mesh) / diagonal
     places = (mesh.positions_m.astype(np.float64) - low) / diagonal
     coordinates = np.concatenate([places, mesh.uvs.astype(np.float64) * uv_scale], axis=1)
     faces = mesh.faces.astype(np.int64)
@@ -79,8 +84,6 @@ def simplified(
 
 def with_faces(mesh: UnwrappedMesh, faces: Int64[np.ndarray, "faces 3"]) -> UnwrappedMesh:
     """The mesh with other faces over the same vertices; tangents are made anew, unused vertices go."""
-    chart_of_vertex = np.zeros(len(mesh.positions_m), np.int32)
-    chart_of_vertex[mesh.faces.reshape(-1)] = np.repeat(mesh.charts, 3)
     used, inverse = np.unique(faces, return_inverse=True)
     local = inverse.reshape(-1, 3).astype(np.int32)
     tangents = mikktspace_tangents(mesh.positions_m[used], mesh.normals[used], mesh.uvs[used], local)
@@ -94,7 +97,7 @@ def with_faces(mesh: UnwrappedMesh, faces: Int64[np.ndarray, "faces 3"]) -> Unwr
         uvs=mesh.uvs[origin],
         lightmap_uvs=None if mesh.lightmap_uvs is None else mesh.lightmap_uvs[origin],
         faces=split.faces,
-        charts=chart_of_vertex[faces[:, 0]],
+        charts=mesh.charts_of_vertices()[faces[:, 0]],
         welded=np.unique(mesh.welded[origin], return_inverse=True)[1].reshape(-1).astype(np.int32),
         notices=(),
     )

@@ -13,7 +13,8 @@ from jaxtyping import Float64, Int32
 from bridge_server.backends.mesh_filter.base import SeamedFilter, SeamedMesh
 from bridge_server.backends.raycaster.base import NearestPlaces, Raycaster, RayScene
 from bridge_server.run import PartialRun, Run
-from bridge_server.stages.lod_half_edges import UV_WEIGHT
+from bridge_server.stages.lod_half_edges import texture_scale_m
+from bridge_server.stages.lod_hull import blended
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
 from bridge_server.values.lod import Lod
 from bridge_server.values.mesh import Mesh, UnwrappedMesh
@@ -54,16 +55,12 @@ class LevelMaker:
     @classmethod
     def of(cls, mesh_filter: SeamedFilter, raycaster: Raycaster, unwrapped: UnwrappedMesh) -> "LevelMaker":
         """Scale the texture so that its shifts compare with those of the surface."""
-        corners, flat = unwrapped.positions_m.astype(np.float64)[unwrapped.faces], unwrapped.uvs.astype(np.float64)
-        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
-        side, other = (flat[unwrapped.faces[:, k]] - flat[unwrapped.faces[:, 0]] for k in (1, 2))
-        uv_area = np.abs(side[:, 0] * other[:, 1] - side[:, 1] * other[:, 0]).sum()
-        scale = UV_WEIGHT * float(np.sqrt(area / max(uv_area, 1e-12)))
+        scale = texture_scale_m(unwrapped)
         places = np.zeros((int(unwrapped.welded.max()) + 1, 3))
         places[unwrapped.welded] = unwrapped.positions_m
         source = SeamedMesh(
             positions=places,
-            uvs=flat * scale,
+            uvs=unwrapped.uvs.astype(np.float64) * scale,
             points=unwrapped.welded.astype(np.int32),
             faces=unwrapped.faces.astype(np.int32),
         )
@@ -128,15 +125,14 @@ class LevelMaker:
         places = level.positions[level.points[used]].astype(np.float32)
         uvs = (level.uvs[used] / self.uv_scale).astype(np.float32)
         moved = (places != mesh.positions_m[used]).any(axis=1) | (uvs != mesh.uvs[used]).any(axis=1)
-        chart_of_vertex = np.zeros(len(mesh.positions_m), np.int32)
-        chart_of_vertex[mesh.faces.reshape(-1)] = np.repeat(mesh.charts, 3)
+        charts = mesh.charts_of_vertices()
         normals = mesh.normals[used]
         light = None if mesh.lightmap_uvs is None else mesh.lightmap_uvs[used]
         if moved.any():
-            meant = meant_places(self.raycaster, mesh, chart_of_vertex, uvs[moved], chart_of_vertex[used[moved]])
+            meant = meant_places(self.raycaster, mesh, uvs[moved], charts[used[moved]])
             normals[moved] = _unit_blend(mesh.normals, mesh.faces, meant)
             if light is not None and mesh.lightmap_uvs is not None:
-                light[moved] = _blend(mesh.lightmap_uvs, mesh.faces, meant)
+                light[moved] = blended(mesh.lightmap_uvs, mesh.faces, meant)
         tangents = mikktspace_tangents(places, normals, uvs, faces)
         split = split_by_tangent(faces, tangents)
         return replace(
@@ -147,7 +143,7 @@ class LevelMaker:
             uvs=uvs[split.vertices],
             lightmap_uvs=None if light is None else light[split.vertices],
             faces=split.faces,
-            charts=chart_of_vertex[level.faces[:, 0]],
+            charts=charts[level.faces[:, 0]],
             welded=np.unique(level.points[used][split.vertices], return_inverse=True)[1].reshape(-1).astype(np.int32),
             notices=(),
         )
@@ -156,12 +152,11 @@ class LevelMaker:
 def meant_places(
     raycaster: Raycaster,
     mesh: UnwrappedMesh,
-    chart_of_vertex: Int32[np.ndarray, "vertices"],
     uvs: np.ndarray,
     charts: Int32[np.ndarray, "places"],
 ) -> NearestPlaces:
     """The places of a mesh that texture coordinates mean, or the nearest of the same chart on the texture."""
-    layers = np.concatenate([mesh.uvs, LAYER * chart_of_vertex[:, None]], axis=1).astype(np.float32)
+    layers = np.concatenate([mesh.uvs, LAYER * mesh.charts_of_vertices()[:, None]], axis=1).astype(np.float32)
     return raycaster.scene(layers, mesh.faces).nearest(
         np.concatenate([uvs, LAYER * charts[:, None]], axis=1).astype(np.float32)
     )
@@ -179,12 +174,7 @@ def _samples(mesh: Mesh, weights: np.ndarray) -> np.ndarray:
     return np.einsum("kc,fcd->fkd", weights, corners).reshape(-1, 3).astype(np.float32)
 
 
-def _blend(values: np.ndarray, faces: Int32[np.ndarray, "faces 3"], places: NearestPlaces) -> np.ndarray:
-    weights = places.barycentrics.astype(np.float64)
-    return np.einsum("nk,nkd->nd", weights, values[faces[places.faces]]).astype(np.float32)
-
-
 def _unit_blend(values: np.ndarray, faces: Int32[np.ndarray, "faces 3"], places: NearestPlaces) -> np.ndarray:
-    blended = _blend(values, faces, places)
-    length = np.linalg.norm(blended, axis=1, keepdims=True)
-    return np.where(length > 0.0, blended / np.maximum(length, 1e-30), values[faces[places.faces][:, 0]])
+    shaded = blended(values, faces, places).astype(np.float32)
+    length = np.linalg.norm(shaded, axis=1, keepdims=True)
+    return np.where(length > 0.0, shaded / np.maximum(length, 1e-30), values[faces[places.faces][:, 0]])

@@ -144,6 +144,12 @@ class UnwrappedMesh(Value):
     lightmap_px: int = 0
     """Size that the second set was packed for, two texels between charts."""
 
+    def charts_of_vertices(self) -> Int32[np.ndarray, "vertices"]:
+        """Chart of each vertex, which is one: corners of two charts differ in their coordinates."""
+        charts = np.zeros(len(self.positions_m), np.int32)
+        charts[self.faces.reshape(-1)] = np.repeat(self.charts, 3)
+        return charts
+
     def welded_mesh(self) -> Mesh:
         """The same triangles with the UV seams closed."""
         first = np.zeros(int(self.welded.max()) + 1, dtype=np.int64)

@@ -84,8 +84,9 @@ def collapsed(
         surface.quadrics[:] += paint_quadrics(surface.places, source.faces, *paint)
     room = round(2.2 * len(source.faces)) + SPARE
     heap = kernels.Heap(np.zeros(room), np.zeros((room, 3), np.int32))
+    way = Collapses(loops, (surface, heap))
     for limits in loops.LIMITS:
-        reduce_to(surface, heap, triangle_count, (dearest, *limits), run)
+        reduce_to(way, triangle_count, (dearest, *limits), run)
         if surface.counts[kernels.LIVE] <= triangle_count or np.isfinite(dearest):
             break
     faces, _, used, owners = survivors(surface)
@@ -138,21 +139,31 @@ def mean_face_area(places: Float64[np.ndarray, "n 3"], faces: Int32[np.ndarray, 
     return float(np.linalg.norm(cross, axis=1).mean() / 2.0)
 
 
-def reduce_to(surface: Any, heap: Any, target: int, limits: tuple[float, float, float], run: Run) -> None:
-    """Fill the heap and empty it, again as long as that helps: a collapse may become valid by others beside it.
+@dataclass(frozen=True, slots=True, eq=False)
+class Collapses:
+    """A way to collapse edges, and the mesh that it works on."""
 
-    ``limits`` are the dearest cost, the least cosine of a turn and the least quality of a triangle.
-    """
-    loops, counts = compiled_loops("collapse"), surface.counts
+    loops: ModuleType
+    """Has ``fill_heap``, which takes ``work``, and ``collapse``, which takes ``work``, a count and the limits."""
+    work: tuple[Any, ...]
+    """The surface, which has the counts, what else the loops need, and the heap."""
+    note: str = "decimating"
+    """What the user is told meanwhile."""
+
+
+def reduce_to(way: Collapses, target: int, limits: tuple[float, ...], run: Run) -> None:
+    """Fill the heap and empty it, again as long as that helps: a collapse may become valid by others beside it."""
+    loops, work = way.loops, way.work
+    counts = work[0].counts
     before = start = int(counts[loops.LIVE])
     while before > target:
-        loops.fill_heap(surface, heap)
+        loops.fill_heap(*work)
         going = True
         while going and counts[loops.LIVE] > target:
             live = int(counts[loops.LIVE])
-            run.checkpoint((start - live) / (start - target), "decimating")
+            run.checkpoint((start - live) / (start - target), way.note)
             step = max(target, live - STEP)
-            full = loops.collapse(surface, heap, step, *limits)
+            full = loops.collapse(*work, step, *limits)
             going = not full and counts[loops.LIVE] <= step
         left = int(counts[loops.LIVE])
         if left == before:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.base import SeamedMesh
-from bridge_server.backends.mesh_filter.collapsing import SPARE, STEP
+from bridge_server.backends.mesh_filter.collapsing import SPARE, Collapses, reduce_to
 from bridge_server.run import Run
 
 
@@ -28,8 +28,9 @@ def seam_collapsed(mesh: SeamedMesh, triangle_count: int, outline: float, run: R
     )
     room = round(2.2 * len(mesh.faces)) + SPARE
     heap = compiled_loops("quadric").Heap(np.zeros(room), np.zeros((room, 3), np.int32))
+    way = Collapses(loops, (surface, bench, heap), "collapsing edges")
     for limits in kernels.LIMITS:
-        reduce_to(loops, (surface, bench, heap), triangle_count, (outline / diagonal, *limits), run)
+        reduce_to(way, triangle_count, (outline / diagonal, *limits), run)
     alive = surface.alive != 0
     points = np.array(mesh.points)
     points[surface.corners[alive]] = surface.faces[alive]
@@ -64,25 +65,3 @@ def working_arrays(kernels: Any, places: np.ndarray, uvs: np.ndarray, mesh: Seam
         drift=np.zeros(wedges),
         counts=np.array([len(mesh.faces), 0, 1], np.int64),
     )
-
-
-def reduce_to(
-    loops: Any, work: tuple[Any, Any, Any], target: int, limits: tuple[float, float, float], run: Run
-) -> None:
-    """Fill the heap and empty it, again as long as that helps."""
-    surface, bench, heap = work
-    counts = surface.counts
-    start = before = int(counts[loops.LIVE])
-    while before > target:
-        loops.fill_heap(surface, bench, heap)
-        going = True
-        while going and counts[loops.LIVE] > target:
-            live = int(counts[loops.LIVE])
-            run.checkpoint((start - live) / (start - target), "collapsing edges")
-            step = max(target, live - STEP)
-            full = loops.collapse(surface, bench, heap, step, *limits)
-            going = not full and counts[loops.LIVE] <= step
-        left = int(counts[loops.LIVE])
-        if left == before:
-            return
-        before = left
