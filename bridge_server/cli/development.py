@@ -1,5 +1,6 @@
 """``forge test`` and ``forge bench``: run from a checkout, with the tools that the bootstrap installs for them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,18 @@ from bridge_server.errors import InputError, NotFound
 
 ROOT = Path(__file__).resolve().parents[2]
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+MOST_WORKERS = 4
+"""Tests use up to two cores and 2 GB each."""
+ALONE = ("--numprocesses", "--dist", "--capture", "--pdb", "--trace", "--collect-only", "--co", "--help", "--version")
+ALONE_SHORT = ("-n", "-p", "-s", "-h", "-V")
+"""Options of pytest that settle the number of workers, or that workers cannot serve; short ones may carry a value."""
 
 
 def run_tests(context: typer.Context, *, as_json: options.AsJson = False) -> None:
-    """Run the tests; every further argument goes to pytest."""
+    """Run the tests; every further argument goes to pytest. All of them share the cores; chosen files run in a row."""
     _refuse_without("tests")
-    code = _run([sys.executable, "-m", "pytest", *context.args], quiet=as_json)
+    command = [sys.executable, "-m", "pytest", *side_by_side(context.args, os.cpu_count() or 1), *context.args]
+    code = _run(command, quiet=as_json)
     if as_json:
         output.emit({"exit_code": code, "passed": code == 0})
     raise typer.Exit(code)
@@ -44,6 +51,19 @@ def run_benchmark(
     if as_json:
         output.emit({"benchmark": name, "exit_code": code})
     raise typer.Exit(code)
+
+
+def side_by_side(arguments: list[str], cores: int) -> list[str]:
+    """Options that spread the tests over the cores, file by file; none where the arguments choose files or workers.
+
+    Files stay whole, so that what their tests share is made once.
+    """
+    chosen = any(not word.startswith("-") and (ROOT / word.split("::")[0]).exists() for word in arguments)
+    alone = any(word.split("=")[0] in ALONE or word.startswith(ALONE_SHORT) for word in arguments)
+    workers = min(cores, MOST_WORKERS)
+    if chosen or alone or workers < 2:
+        return []
+    return ["-n", str(workers), "--dist", "loadfile"]
 
 
 def _run(command: list[str], *, quiet: bool) -> int:

@@ -50,17 +50,17 @@ def test_the_same_job_takes_every_stage_from_the_store(workplace: Workplace, inp
 @pytest.mark.parametrize(
     ("changes", "first"),
     [
-        ({"decimate.triangle_count": 700}, {"decimate"}),
-        ({"render.azimuth_deg": 80}, {"render"}),
-        ({"collision.shape": "capsule"}, {"collision"}),
-        ({"export.target": "godot"}, {"export"}),
-        ({"place.height_cm": 75, "checklist.height_cm": 75}, {"place", "checklist"}),
-        ({"asset": "Nut"}, {"export", "checklist"}),
+        ({"decimate.triangle_count": 700}, ("decimate",)),
+        ({"render.azimuth_deg": 80}, ("render",)),
+        ({"collision.shape": "capsule"}, ("collision",)),
+        ({"export.target": "godot"}, ("export",)),
+        ({"place.height_cm": 75, "checklist.height_cm": 75}, ("place", "checklist")),
+        ({"asset": "Nut"}, ("export", "checklist")),
     ],
     ids=str,
 )
 def test_a_change_runs_its_stage_and_what_is_downstream(
-    workplace: Workplace, inputs, package: Package, changes: dict[str, object], first: set[str]
+    workplace: Workplace, inputs, package: Package, changes: dict[str, object], first: tuple[str, ...]
 ) -> None:
     package("stl")
     wanted = downstream("mesh_source", "prop_UE5_standard", *first)
