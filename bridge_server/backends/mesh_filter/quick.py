@@ -36,8 +36,9 @@ MEMORY = 0.2
 """What is kept of the old quadrics then. With all of it the mean distance grew by about a fifth."""
 MOST_SLABS, SLAB_VERTICES = 16, 4_096
 """Most slabs, and about how many vertices one has at least."""
-BLOCK = 4_096
-"""Vertices that a thread takes at a time: the last passes, over few, are shared too."""
+LEAST_BLOCK, BLOCKS = 2_048, 16
+"""Vertices that a thread takes at a time, at least, and into how many parts they are cut: few, because each costs some
+time to hand out, and the last passes, over few vertices, are shared too."""
 SAMPLE = 4_096
 
 
@@ -141,10 +142,15 @@ def reduced_in_passes(mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
     return Mesh(positions_m=unit.metres(work.places), faces=work.faces)
 
 
+def block_of(work: Working) -> int:
+    """Vertices that a thread takes at a time."""
+    return max(LEAST_BLOCK, -(-len(work.places) // BLOCKS))
+
+
 def gather(work: Working, loops: ModuleType) -> None:
     """Add the planes of the faces, and of the borders, to the quadrics; corners are chained."""
     held = (work.places, work.faces, work.first, work.onward, work.quadrics, work.border)
-    over_blocks(lambda rows: loops.gather_range(*held, rows.start, rows.stop), len(work.places), BLOCK)
+    over_blocks(lambda rows: loops.gather_range(*held, rows.start, rows.stop), len(work.places), block_of(work))
 
 
 def collapse_pass(work: Working, loops: ModuleType, most: int, number: int) -> int:
@@ -155,7 +161,9 @@ def collapse_pass(work: Working, loops: ModuleType, most: int, number: int) -> i
     count, owns_upward = len(work.places), number % 2 == 0
     partners, costs = np.empty(count, np.int32), np.empty(count)
     held = (work.places, work.quadrics, work.border, *work.chains)
-    over_blocks(lambda rows: loops.pick_range(*held, owns_upward, partners, costs, rows.start, rows.stop), count, BLOCK)
+    over_blocks(
+        lambda rows: loops.pick_range(*held, owns_upward, partners, costs, rows.start, rows.stop), count, block_of(work)
+    )
     chosen = cheapest(costs, most)
     halves, amount = half_slabs_of(work.places, number % 3)
     taken, marks = np.zeros(count, np.uint8), np.zeros(count, np.int32)
