@@ -206,11 +206,8 @@ def half_slabs_of(places: Float64[np.ndarray, "vertices 3"], axis: int) -> tuple
     if amount > 1:
         sample = np.sort(places[:: max(len(places) // SAMPLE, 1), axis])
         cuts = sample[np.arange(1, 2 * amount) * len(sample) // (2 * amount)]
-
-        def number(rows: slice) -> None:
-            halves[rows] = np.searchsorted(cuts, places[rows, axis])
-
-        over_blocks(number, len(places))
+        loops = compiled_loops("quick_arrays")
+        over_blocks(lambda rows: loops.number_halves(places, axis, cuts, halves, rows.start, rows.stop), len(places))
     return halves, amount
 
 

@@ -59,6 +59,20 @@ def move_faces(faces, alive, numbers, new_faces):
 
 
 @njit(cache=True, nogil=True)
+def number_halves(places, axis, cuts, halves, begin, end):
+    """How many of the cuts, which rise, lie before each vertex of a range."""
+    for vertex in range(begin, end):
+        low, high, along = 0, len(cuts), places[vertex, axis]
+        while low < high:
+            middle = (low + high) // 2
+            if cuts[middle] < along:
+                low = middle + 1
+            else:
+                high = middle
+        halves[vertex] = low
+
+
+@njit(cache=True, nogil=True)
 def count_pieces(faces, parents):
     """How many pieces there are of faces that hang together by vertices.
 
