@@ -70,6 +70,7 @@ def compile_all() -> None:
     for height, mesh_filter in ((1.0, QuadricFilter()), (1.0, QuickFilter()), (0.05, QuadFieldFilter())):
         places = np.stack([u, v, height * np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)
         mesh_filter.decimate(Mesh(positions_m=places.astype(np.float32), faces=faces), 60, SilentRun())
+    QuickFilter().piece_count(Mesh(positions_m=places.astype(np.float32), faces=faces))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from bridge_server.backends.mesh_filter.base import MESH_FILTERS, MeshFilter
+from bridge_server.backends.mesh_filter.base import MESH_FILTERS, CountingFilter, MeshFilter
 from bridge_server.backends.raycaster.base import Raycaster
 from bridge_server.errors import BackendUnavailable, StageFailed
 from bridge_server.run import PartialRun, Run
@@ -31,6 +31,8 @@ OVERSHOOT = 1.02
 FOLD_COSINE = -0.9
 """Two neighbours that turn back on each other like this are a fold."""
 DISTANCE_SAMPLES, PREVIEW_SAMPLES = 20_000, 4_000
+PREVIEW_FACES = 64_000
+"""Of so many faces, evenly picked, those of a preview's samples are drawn."""
 
 
 class Quality(enum.StrEnum):
@@ -49,7 +51,7 @@ class Decimate(Stage):
 
     name: ClassVar[str] = "decimate"
     writes: ClassVar[str] = "low_poly"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     triangle_count: Annotated[int, Range(12, 2_000_000)] = 10_000
     """Most triangles of the low poly, which becomes LOD0."""
     max_error_share: Annotated[float, Range(0.0, 0.2)] = 0.0
@@ -103,7 +105,7 @@ def attempted(
         raise StageFailed("no triangle is left.", subject=Decimate.name, remedy="Raise decimate.triangle_count.")
     measuring = PartialRun(run, 0.8, 1.0)
     distance = (
-        distance_from(raycaster, mesh, found, PREVIEW_SAMPLES, measuring)
+        distance_from(raycaster, thinned(mesh, PREVIEW_FACES), found, PREVIEW_SAMPLES, measuring)
         if preview
         else surface_distance(raycaster, mesh, found, DISTANCE_SAMPLES, measuring)
     )
@@ -117,6 +119,11 @@ def attempted(
     return low_poly, notices
 
 
+def thinned(mesh: Mesh, most: int) -> Mesh:
+    """Every n-th face, ``most`` at most."""
+    return replace(mesh, faces=mesh.faces[:: -(-len(mesh.faces) // most)])
+
+
 def decimated(mesh: Mesh, target: int, mesh_filter: MeshFilter, notices: list[Notice], run: Run) -> tuple[Mesh, str]:
     """The result of the filter, or of the own edge collapse where the filter fails, tears or folds the mesh."""
     try:
@@ -125,7 +132,7 @@ def decimated(mesh: Mesh, target: int, mesh_filter: MeshFilter, notices: list[No
     except StageFailed as error:
         found, objection = mesh, error.message
     if objection is None:
-        notices += lost_pieces(mesh, found)
+        notices += lost_pieces(mesh, found, mesh_filter)
         return found, mesh_filter.identity
     own = own_decimation(reduced_quickly(mesh, target, PartialRun(run, 0.7, 0.8)), target, PartialRun(run, 0.8, 1.0))
     if objection_to(own, mesh, target) is None or found is mesh:
@@ -137,9 +144,10 @@ def decimated(mesh: Mesh, target: int, mesh_filter: MeshFilter, notices: list[No
     return found, mesh_filter.identity
 
 
-def lost_pieces(before: Mesh, after: Mesh) -> list[Notice]:
+def lost_pieces(before: Mesh, after: Mesh, mesh_filter: MeshFilter) -> list[Notice]:
     """A notice where whole pieces have gone for the sake of the count."""
-    counts = [piece_count(mesh) for mesh in (before, after)]
+    count = mesh_filter.piece_count if isinstance(mesh_filter, CountingFilter) else piece_count
+    counts = [count(mesh) for mesh in (before, after)]
     if counts[1] >= counts[0]:
         return []
     message = f"{counts[0] - counts[1]:,} of {counts[0]:,} separate pieces are too small for this count and went."

@@ -71,6 +71,7 @@ KERNEL_FILES = (
             "fitting",
             "quadric",
             "quick",
+            "quick_arrays",
             "seam_collapse",
             "seam_start",
             "seamed",

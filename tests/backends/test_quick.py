@@ -6,13 +6,13 @@ import pytest
 from bridge_server import blocks
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.collapsing import working_arrays
-from bridge_server.backends.mesh_filter.quick import QuickFilter, slabs_of
+from bridge_server.backends.mesh_filter.quick import QuickFilter, half_slabs_of
 from bridge_server.backends.mesh_filter.simplification import SimplificationFilter
 from bridge_server.errors import Cancelled
 from bridge_server.run import CallbackRun, SilentRun
 from bridge_server.stages.decimate import fold_count
 from bridge_server.values.mesh import Mesh, edge_face_counts, is_watertight, volume_m3
-from bridge_server.values.mesh_topology import edge_table, face_components
+from bridge_server.values.mesh_topology import edge_table, face_components, piece_count
 from tests import shapes
 
 
@@ -101,7 +101,7 @@ def test_a_flat_plate_stays_flat_to_the_last_bit_of_its_outline():
 
 def test_any_number_of_threads_gives_the_same_bytes(monkeypatch):
     dense = rough(6)
-    assert slabs_of(dense.positions_m.astype(np.float64), 0).max() >= 3
+    assert half_slabs_of(dense.positions_m.astype(np.float64), 0)[1] >= 4
     found = []
     for cores in (1, 2, 5):
         monkeypatch.setattr(blocks, "usable_cores", lambda cores=cores: cores)
@@ -112,9 +112,23 @@ def test_any_number_of_threads_gives_the_same_bytes(monkeypatch):
 
 def test_slabs_hold_about_as_many_vertices_each():
     places = np.random.default_rng(3).random((100_000, 3)) ** 3
-    counts = np.bincount(slabs_of(places, 1))
-    assert len(counts) == 12
-    assert counts.max() < 1.2 * counts.min()
+    halves, amount = half_slabs_of(places, 1)
+    counts = np.bincount(halves // 2)
+    assert len(counts) == amount == 16
+    assert halves.max() == 31
+    assert counts.max() < 1.5 * counts.min()
+
+
+def test_pieces_are_counted_as_without_the_compiler():
+    """Faces of balls in any order, a vertex that no face uses, a face that meets a ball in one vertex."""
+    balls = shapes.merged(*(shapes.sphere(0.3, 2, (i, 0.0, 0.0)) for i in range(5)))
+    random, count = np.random.default_rng(2), len(balls.positions_m)
+    hung = np.array([[7, count, count + 1]], np.int32)
+    numbers = random.permutation(count + 3).astype(np.int32)
+    faces = numbers[random.permutation(np.concatenate([balls.faces, hung]))]
+    mesh = Mesh(positions_m=np.zeros((count + 3, 3), np.float32), faces=faces)
+    assert QuickFilter().piece_count(mesh) == piece_count(mesh) == 5
+    assert QuickFilter().piece_count(Mesh(positions_m=mesh.positions_m, faces=faces[:0])) == 0
 
 
 @pytest.mark.parametrize("count", [4, 5, 11])
@@ -200,16 +214,16 @@ def test_its_loops_agree_with_those_of_the_sorted_collapse():
     kernels.gather_quadrics(surface, np.ones(len(mesh.faces)))
     chains = (surface.faces, surface.alive, np.full_like(surface.first, -1), np.empty_like(surface.onward))
     quadrics, border = np.zeros_like(surface.quadrics), np.zeros_like(surface.border)
-    assert loops.link_sound_corners(*chains) == len(mesh.faces)
+    assert compiled_loops("quick_arrays").link_sound_corners(*chains) == len(mesh.faces)
     loops.gather_range(surface.places, chains[0], *chains[2:], quadrics, border, 0, len(border))
     np.testing.assert_allclose(quadrics, surface.quadrics, atol=1e-15)
     np.testing.assert_array_equal(border, surface.border)
-    stars, slabs = np.empty((2, 48, 3), np.int32), np.zeros(len(border), np.int32)
+    stars, halves = np.empty((2, 48, 3), np.int32), np.zeros(len(border), np.uint8)
     sound = []
     for u, v in edge_table(mesh.faces).edges.tolist():
         found, meant = loops.place_of(surface.places, quadrics, border, u, v), kernels.best_place(surface, u, v)
         np.testing.assert_allclose(found, meant, rtol=1e-6, atol=1e-12)
-        sizes = tuple(loops.read_star(*chains, slabs, 0, end, stars, side) for side, end in enumerate((u, v)))
+        sizes = tuple(loops.read_star(*chains, halves, 0, 0, end, stars, side) for side, end in enumerate((u, v)))
         marks = np.zeros(len(border), np.int32)
         sound.append(loops.is_link_sound(*chains[1:], border, marks, 2, u, v, stars, sizes))
         assert sound[-1] == collapse.keeps_topology(surface, u, v)

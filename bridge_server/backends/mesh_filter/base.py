@@ -28,6 +28,14 @@ class MeshFilter(Protocol):
         """
 
 
+@runtime_checkable
+class CountingFilter(Protocol):
+    """A mesh filter that counts pieces quickly."""
+
+    def piece_count(self, mesh: Mesh) -> int:
+        """As ``values.mesh_topology.piece_count``."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Paint:
     """What the vertices of a mesh look like, and how much that matters."""

@@ -7,6 +7,7 @@ from the faces that are left whenever the arrays shrink, with a share of the old
 1997, who keep them all, and Lindstrom and Turk 1998, who keep none).
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -21,7 +22,7 @@ from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_split import tidied_surface
 
-VERSION = 1
+VERSION = 2
 SHARE, LATE_SHARE = 0.8, 0.1
 """Cheapest edges that a pass looks at, over half the faces. With as many in the late passes as in the early ones a
 bumpy torus came out with a third more of the largest distance."""
@@ -33,10 +34,11 @@ SHRINK, LATE_SHRINK = 0.7, 0.9
 """Arrays shrink, and quadrics are gathered anew, when less than this share of the faces is left."""
 MEMORY = 0.2
 """What is kept of the old quadrics then. With all of it the mean distance grew by about a fifth."""
-MOST_SLABS, SLAB_VERTICES = 16, 8_192
+MOST_SLABS, SLAB_VERTICES = 16, 4_096
 """Most slabs, and about how many vertices one has at least."""
-MOST_AROUND = 48
-"""Edges at a vertex of more faces are not collapsed in passes."""
+LEAST_BLOCK, BLOCKS = 2_048, 16
+"""Vertices that a thread takes at a time, at least, and into how many parts they are cut: few, because each costs some
+time to hand out, and the last passes, over few vertices, are shared too."""
 SAMPLE = 4_096
 
 
@@ -58,6 +60,11 @@ class QuickFilter:
         """Doubles merged, faces without area dropped, parted where it is no surface."""
         run.checkpoint(0.1, "cleaning")
         return tidied_surface(mesh)
+
+    def piece_count(self, mesh: Mesh) -> int:
+        """Connected pieces, by vertices; quicker than counting them without the compiler."""
+        parents = np.empty(len(mesh.positions_m), np.int32)
+        return int(compiled_loops("quick_arrays").count_pieces(mesh.faces, parents))
 
     def decimate(self, mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
         """The wanted count, or one less where faces go in pairs; more where the shells allow no fewer."""
@@ -110,7 +117,7 @@ def working(vertices: int, faces: int) -> Working:
 
 def reduced_in_passes(mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
     """``triangle_count`` faces or one less; more where the passes come to no more."""
-    loops, unit = compiled_loops("quick"), unit_of(mesh)
+    loops, arrays, unit = compiled_loops("quick"), compiled_loops("quick_arrays"), unit_of(mesh)
     work = working(len(mesh.positions_m), len(mesh.faces))
     work.faces[:] = mesh.faces
 
@@ -118,6 +125,7 @@ def reduced_in_passes(mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
         work.places[rows] = unit.of(mesh.positions_m[rows])
 
     over_blocks(place, len(work.places))
+    arrays.link_sound_corners(*work.chains)
     gather(work, loops)
     start = live = work.live
     number = stalls = 0
@@ -128,72 +136,93 @@ def reduced_in_passes(mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
         stalls = stalls + 1 if collapse_pass(work, loops, most, number) <= STALLED * most else 0
         live, number = work.live, number + 1
         if live < shrink * len(work.faces):
-            work = smaller(work, live, loops)
+            work = smaller(work, live, arrays)
             gather(work, loops)
-    work = smaller(work, live, loops)
+    work = smaller(work, live, arrays)
     return Mesh(positions_m=unit.metres(work.places), faces=work.faces)
 
 
+def block_of(work: Working) -> int:
+    """Vertices that a thread takes at a time."""
+    return max(LEAST_BLOCK, -(-len(work.places) // BLOCKS))
+
+
 def gather(work: Working, loops: ModuleType) -> None:
-    """Chain the corners and add the planes of the faces, and of the borders, to the quadrics."""
-    loops.link_sound_corners(*work.chains)
+    """Add the planes of the faces, and of the borders, to the quadrics; corners are chained."""
     held = (work.places, work.faces, work.first, work.onward, work.quadrics, work.border)
-    over_blocks(lambda rows: loops.gather_range(*held, rows.start, rows.stop), len(work.places))
+    over_blocks(lambda rows: loops.gather_range(*held, rows.start, rows.stop), len(work.places), block_of(work))
 
 
 def collapse_pass(work: Working, loops: ModuleType, most: int, number: int) -> int:
-    """Collapse up to ``most`` edges, and return how many. ``number`` counts the passes."""
+    """Collapse up to ``most`` edges, and return how many. ``number`` counts the passes.
+
+    Slabs work side by side, then others half a slab further, then what reaches beyond both goes one by one.
+    """
     count, owns_upward = len(work.places), number % 2 == 0
     partners, costs = np.empty(count, np.int32), np.empty(count)
     held = (work.places, work.quadrics, work.border, *work.chains)
-    over_blocks(lambda rows: loops.pick_range(*held, owns_upward, partners, costs, rows.start, rows.stop), count)
+    over_blocks(
+        lambda rows: loops.pick_range(*held, owns_upward, partners, costs, rows.start, rows.stop), count, block_of(work)
+    )
     chosen = cheapest(costs, most)
-    slabs = slabs_of(work.places, number % 3)
-    order = np.argsort(slabs[chosen].astype(np.uint8), kind="stable")
-    chosen = chosen[order]
-    amount = int(slabs.max(initial=0)) + 1
-    bounds = np.searchsorted(slabs[chosen], np.arange(amount + 1))
+    halves, amount = half_slabs_of(work.places, number % 3)
     taken, marks = np.zeros(count, np.uint8), np.zeros(count, np.int32)
-    collapses = np.zeros(amount + 1, np.int64)
 
-    def collapse(slab: int, own: Int32[np.ndarray, "own"], row: int, tag: int) -> None:
-        room = np.empty((2, MOST_AROUND, 3), np.int32)
-        collapses[row] = loops.collapse_some(*held, partners, taken, slabs, slab, own, marks, tag, room)
+    def collapse(own: Int32[np.ndarray, "own"], shift: int, slab: int, tag: int) -> int:
+        return int(loops.collapse_some(*held, partners, taken, halves, shift, slab, own, marks, tag))
 
-    def within(rows: slice) -> None:
-        collapse(rows.start, chosen[bounds[rows.start] : bounds[rows.stop]], rows.start, 0)
+    def collapse_side_by_side(chosen: Int32[np.ndarray, "chosen"], shift: int) -> int:
+        slabs = (halves[chosen] + np.uint8(shift)) >> 1
+        chosen = chosen[np.argsort(slabs, kind="stable")]
+        ends = np.cumsum(np.bincount(slabs, minlength=amount + shift))
+        collapses = np.zeros(len(ends), np.int64)
 
-    if amount > 1:
-        over_blocks(within, amount, 1)
-    collapse(loops.NONE, chosen, amount, 2 * len(chosen))
-    return int(collapses.sum())
+        def within(rows: slice) -> None:
+            slab = rows.start
+            own = chosen[ends[slab - 1] if slab else 0 : ends[slab]]
+            collapses[slab] = collapse(own, shift, slab, 2 * shift * most)
+
+        over_blocks(within, len(ends), 1)
+        return int(collapses.sum())
+
+    found = 0
+    for shift in range(2 if amount > 1 else 0):
+        found += collapse_side_by_side(chosen, shift)
+        chosen = chosen[partners[chosen] >= 0]
+    return found + collapse(chosen, 0, loops.NONE, 4 * most)
 
 
 def cheapest(costs: Float64[np.ndarray, "vertices"], most: int) -> Int32[np.ndarray, "chosen"]:
     """Vertices of the lowest finite costs, in the order of their numbers: neighbours in memory are met together."""
-    chosen = np.flatnonzero(costs < np.inf)
-    if most < len(chosen):
-        dearest = np.partition(costs[chosen], most - 1)[most - 1]
-        chosen = np.flatnonzero(costs <= dearest)[:most]
+    dearest = np.partition(costs, most - 1)[most - 1] if most < len(costs) else np.inf
+    chosen = np.flatnonzero(costs <= dearest)[:most] if dearest < np.inf else np.flatnonzero(costs < np.inf)
     return chosen.astype(np.int32)
 
 
-def slabs_of(places: Float64[np.ndarray, "vertices 3"], axis: int) -> Int32[np.ndarray, "vertices"]:
-    """Slabs across an axis with about as many vertices each."""
-    amount = min(len(places) // SLAB_VERTICES, MOST_SLABS)
-    if amount < 2:
-        return np.zeros(len(places), np.int32)
-    along = np.ascontiguousarray(places[:, axis])
-    sample = np.sort(along[:: max(len(along) // SAMPLE, 1)])
-    cuts = sample[np.arange(1, amount) * len(sample) // amount]
-    return np.searchsorted(cuts, along).astype(np.int32)
+def half_slabs_of(places: Float64[np.ndarray, "vertices 3"], axis: int) -> tuple[UInt8[np.ndarray, "vertices"], int]:
+    """Halves of slabs across an axis, with about as many vertices each, and the number of slabs."""
+    amount = max(min(len(places) // SLAB_VERTICES, MOST_SLABS), 1)
+    halves = np.zeros(len(places), np.uint8)
+    if amount > 1:
+        sample = np.sort(places[:: max(len(places) // SAMPLE, 1), axis])
+        cuts = sample[np.arange(1, 2 * amount) * len(sample) // (2 * amount)]
+        loops = compiled_loops("quick_arrays")
+        over_blocks(lambda rows: loops.number_halves(places, axis, cuts, halves, rows.start, rows.stop), len(places))
+    return halves, amount
 
 
-def smaller(work: Working, live: int, loops: ModuleType) -> Working:
-    """What is left, in arrays of its own, without chains; a share of the quadrics stays."""
+def smaller(work: Working, live: int, arrays: ModuleType) -> Working:
+    """What is left, in arrays of its own, its corners chained anew; a share of the quadrics stays."""
     numbers = np.empty(len(work.places), np.int32)
-    result = working(loops.number_survivors(work.first, numbers), live)
+    result = working(arrays.number_survivors(work.first, numbers), live)
     held = (work.places, work.quadrics, numbers, result.places, result.quadrics, MEMORY)
-    over_blocks(lambda rows: loops.move_vertices(*held, rows.start, rows.stop), len(numbers))
-    loops.move_faces(work.faces, work.alive, numbers, result.faces)
+
+    def link() -> None:
+        arrays.move_faces(work.faces, work.alive, numbers, result.faces)
+        arrays.link_sound_corners(*result.chains)
+
+    with ThreadPoolExecutor(1) as beside:
+        linking = beside.submit(link)
+        over_blocks(lambda rows: arrays.move_vertices(*held, rows.start, rows.stop), len(numbers))
+        linking.result()
     return result

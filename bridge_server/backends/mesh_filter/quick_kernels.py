@@ -13,6 +13,8 @@ from numba import njit
 from bridge_server.backends.mesh_filter.quadric_kernels import BORDER_WEIGHT, PULL, SHORT
 
 NONE = -1
+MOST_AROUND = 48
+"""Edges at a vertex of more faces are not collapsed in passes."""
 NEXT = (1, 2, 0, 1)
 """The corner after one, and the one after that."""
 LEAST_COSINE, LEAST_QUALITY = 0.6, 0.1
@@ -20,23 +22,7 @@ LEAST_COSINE, LEAST_QUALITY = 0.6, 0.1
 where it was twice as good before: stricter than the sorted collapse, which knows what it leaves out."""
 
 
-@njit(cache=True, nogil=True)
-def link_sound_corners(faces, alive, first, onward):
-    """Chain the corners of each vertex; faces without three corners go. The number of faces that stay."""
-    left = 0
-    for face in range(len(faces) - 1, -1, -1):
-        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        alive[face] = a not in (b, c) and b != c
-        if alive[face]:
-            left += 1
-            for at in range(2, -1, -1):
-                vertex = faces[face, at]
-                onward[3 * face + at] = first[vertex]
-                first[vertex] = 3 * face + at
-    return left
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def has_face_from(faces, first, onward, start, end):
     """Whether a face runs from a vertex straight on to another."""
     corner = first[start]
@@ -48,21 +34,7 @@ def has_face_from(faces, first, onward, start, end):
     return False
 
 
-@njit(cache=True, nogil=True)
-def lies_open(faces, first, onward, vertex):
-    """Whether an edge at a vertex lacks a face on the other side: then the faces do not run round it in rings."""
-    balance, squares, corner = 0, 0, first[vertex]
-    while corner >= 0:
-        face = corner // 3
-        at = corner - 3 * face
-        b, c = np.int64(faces[face, NEXT[at]]), np.int64(faces[face, NEXT[at + 1]])
-        balance += b - c
-        squares += b * b - c * c
-        corner = onward[corner]
-    return balance != 0 or squares != 0
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def add_plane(quadrics, vertex, nx, ny, nz, offset, weight):
     """Add the weighted squared distance to the plane n.x + offset = 0."""
     wx, wy, wz = weight * nx, weight * ny, weight * nz
@@ -78,7 +50,7 @@ def add_plane(quadrics, vertex, nx, ny, nz, offset, weight):
     quadrics[vertex, 9] += weight * offset * offset
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def hold_end(places, quadrics, vertex, other, nx, ny, nz):
     """Add to a vertex the squared distance to the line of a border edge, as ``quadric_kernels.hold_border``."""
     px, py, pz = places[vertex, 0], places[vertex, 1], places[vertex, 2]
@@ -92,67 +64,112 @@ def hold_end(places, quadrics, vertex, other, nx, ny, nz):
         add_plane(quadrics, vertex, nx, ny, nz, -(nx * px + ny * py + nz * pz), weight)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def hold_borders(places, faces, first, onward, quadrics, vertex):
+    """Add to a vertex the lines of the border edges that end there."""
+    px, py, pz = places[vertex, 0], places[vertex, 1], places[vertex, 2]
+    corner = first[vertex]
+    while corner >= 0:
+        face = corner // 3
+        at = corner - 3 * face
+        b, c = faces[face, NEXT[at]], faces[face, NEXT[at + 1]]
+        ux, uy, uz = places[b, 0] - px, places[b, 1] - py, places[b, 2] - pz
+        vx, vy, vz = places[c, 0] - px, places[c, 1] - py, places[c, 2] - pz
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        length = np.sqrt(nx * nx + ny * ny + nz * nz)
+        if length > 0.0:
+            nx, ny, nz = nx / length, ny / length, nz / length
+            if not has_face_from(faces, first, onward, b, vertex):
+                hold_end(places, quadrics, vertex, b, nx, ny, nz)
+            if not has_face_from(faces, first, onward, vertex, c):
+                hold_end(places, quadrics, vertex, c, nx, ny, nz)
+        corner = onward[corner]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def gather_range(places, faces, first, onward, quadrics, border, begin, end):
-    """Quadrics of a range of vertices: planes of their faces by area, lines of borders, which are marked."""
+    """Quadrics of a range of vertices: planes of their faces by area, lines of borders, which are marked.
+
+    An edge without a face on the other side shows in the sums: round a vertex inside, faces run in rings.
+    """
     for vertex in range(begin, end):
-        is_open = lies_open(faces, first, onward, vertex)
-        border[vertex] = is_open
         px, py, pz = places[vertex, 0], places[vertex, 1], places[vertex, 2]
-        corner = first[vertex]
+        xx, xy, xz, yy, yz, zz, x, y, z, rest, area = (0.0,) * 11
+        balance, squares, corner = 0, 0, first[vertex]
         while corner >= 0:
             face = corner // 3
             at = corner - 3 * face
-            b, c = faces[face, NEXT[at]], faces[face, NEXT[at + 1]]
+            b, c = np.int64(faces[face, NEXT[at]]), np.int64(faces[face, NEXT[at + 1]])
+            balance += b - c
+            squares += b * b - c * c
             ux, uy, uz = places[b, 0] - px, places[b, 1] - py, places[b, 2] - pz
             vx, vy, vz = places[c, 0] - px, places[c, 1] - py, places[c, 2] - pz
             nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
             length = np.sqrt(nx * nx + ny * ny + nz * nz)
             if length > 0.0:
-                nx, ny, nz = nx / length, ny / length, nz / length
-                add_plane(quadrics, vertex, nx, ny, nz, -(nx * px + ny * py + nz * pz), length / 6.0)
-                quadrics[vertex, 10] += length / 6.0
-                if is_open and not has_face_from(faces, first, onward, b, vertex):
-                    hold_end(places, quadrics, vertex, b, nx, ny, nz)
-                if is_open and not has_face_from(faces, first, onward, vertex, c):
-                    hold_end(places, quadrics, vertex, c, nx, ny, nz)
+                offset, weight = -(nx * px + ny * py + nz * pz), 1.0 / (6.0 * length)
+                wx, wy, wz = weight * nx, weight * ny, weight * nz
+                xx, xy, xz, yy = xx + wx * nx, xy + wx * ny, xz + wx * nz, yy + wy * ny
+                yz, zz, x, y = yz + wy * nz, zz + wz * nz, x + wx * offset, y + wy * offset
+                z, rest, area = z + wz * offset, rest + weight * offset * offset, area + length / 6.0
             corner = onward[corner]
+        for row, amount in enumerate((xx, xy, xz, yy, yz, zz, x, y, z, rest, area)):
+            quadrics[vertex, row] += amount
+        border[vertex] = balance != 0 or squares != 0
+        if border[vertex]:
+            hold_borders(places, faces, first, onward, quadrics, vertex)
 
 
-@njit(cache=True, nogil=True)
-def place_of(places, quadrics, border, u, v):
-    """Where the vertex of a collapsed edge goes, and what it costs. As ``quadric_kernels.best_place``."""
-    mx = 0.5 * (places[u, 0] + places[v, 0])
-    my = 0.5 * (places[u, 1] + places[v, 1])
-    mz = 0.5 * (places[u, 2] + places[v, 2])
-    a, b, c = quadrics[u, 0] + quadrics[v, 0], quadrics[u, 1] + quadrics[v, 1], quadrics[u, 2] + quadrics[v, 2]
-    d, e, f = quadrics[u, 3] + quadrics[v, 3], quadrics[u, 4] + quadrics[v, 4], quadrics[u, 5] + quadrics[v, 5]
-    gx, gy, gz = quadrics[u, 6] + quadrics[v, 6], quadrics[u, 7] + quadrics[v, 7], quadrics[u, 8] + quadrics[v, 8]
-    # Move by the least step from the middle: (A + pull) step = -(A m + b)
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def step_to_best(a, b, c, d, e, f, gx, gy, gz, rest, area, mx, my, mz, on_border):
+    """The least step from a place to where a quadric is least, and the quadric there: (A + pull) step = -(A m + b)."""
     rx = -(a * mx + b * my + c * mz + gx)
     ry = -(b * mx + d * my + e * mz + gy)
     rz = -(c * mx + e * my + f * mz + gz)
+    error = mx * (gx - rx) + my * (gy - ry) + mz * (gz - rz) + rest
     trace = a + d + f
-    if border[u] or border[v]:
-        trace = min(trace, quadrics[u, 10] + quadrics[v, 10])
+    if on_border:
+        trace = min(trace, area)
     pull = PULL * trace + 1e-300
     a2, d2, f2 = a + pull, d + pull, f + pull
     c00, c01, c02 = d2 * f2 - e * e, c * e - b * f2, b * e - c * d2
     c11, c12, c22 = a2 * f2 - c * c, b * c - a2 * e, a2 * d2 - b * b
     det = a2 * c00 + b * c01 + c * c02
-    x, y, z = mx, my, mz
-    if det > 0.0:
-        share = 1.0 / det
-        x += (c00 * rx + c01 * ry + c02 * rz) * share
-        y += (c01 * rx + c11 * ry + c12 * rz) * share
-        z += (c02 * rx + c12 * ry + c22 * rz) * share
-    cost = x * (a * x + 2.0 * (b * y + c * z + gx)) + y * (d * y + 2.0 * (e * z + gy)) + z * (f * z + 2.0 * gz)
-    cost = max(cost + quadrics[u, 9] + quadrics[v, 9], 0.0)
-    span = (places[u, 0] - places[v, 0]) ** 2 + (places[u, 1] - places[v, 1]) ** 2 + (places[u, 2] - places[v, 2]) ** 2
-    return x, y, z, cost + SHORT * span * (quadrics[u, 10] + quadrics[v, 10])
+    share = 1.0 / det if det > 0.0 else 0.0
+    sx = (c00 * rx + c01 * ry + c02 * rz) * share
+    sy = (c01 * rx + c11 * ry + c12 * rz) * share
+    sz = (c02 * rx + c12 * ry + c22 * rz) * share
+    error -= sx * (rx + pull * sx) + sy * (ry + pull * sy) + sz * (rz + pull * sz)
+    return sx, sy, sz, max(error, 0.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def place_of(places, quadrics, border, u, v):
+    """Where the vertex of a collapsed edge goes, and what it costs. As ``quadric_kernels.best_place``."""
+    px, py, pz, qx, qy, qz = places[u, 0], places[u, 1], places[u, 2], places[v, 0], places[v, 1], places[v, 2]
+    mx, my, mz, area = 0.5 * (px + qx), 0.5 * (py + qy), 0.5 * (pz + qz), quadrics[u, 10] + quadrics[v, 10]
+    sx, sy, sz, error = step_to_best(
+        quadrics[u, 0] + quadrics[v, 0],
+        quadrics[u, 1] + quadrics[v, 1],
+        quadrics[u, 2] + quadrics[v, 2],
+        quadrics[u, 3] + quadrics[v, 3],
+        quadrics[u, 4] + quadrics[v, 4],
+        quadrics[u, 5] + quadrics[v, 5],
+        quadrics[u, 6] + quadrics[v, 6],
+        quadrics[u, 7] + quadrics[v, 7],
+        quadrics[u, 8] + quadrics[v, 8],
+        quadrics[u, 9] + quadrics[v, 9],
+        area,
+        mx,
+        my,
+        mz,
+        border[u] or border[v],
+    )
+    span = (px - qx) ** 2 + (py - qy) ** 2 + (pz - qz) ** 2
+    return mx + sx, my + sy, mz + sz, error + SHORT * span * area
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def pick_range(places, quadrics, border, faces, alive, first, onward, upward, partners, costs, begin, end):
     """For a range of vertices the other end of the cheapest edge that each owns, ``NONE`` without one, and its cost.
 
@@ -160,20 +177,21 @@ def pick_range(places, quadrics, border, faces, alive, first, onward, upward, pa
     the largest distance low. Corners of faces that are gone are unchained.
     """
     for vertex in range(begin, end):
-        partner, least = NONE, np.inf
+        partner, least, least_area = NONE, np.inf, 1.0
         before, corner = NONE, first[vertex]
+        steps = 2 if border[vertex] else 1
         while corner >= 0:
             after = onward[corner]
             face = corner // 3
             if alive[face]:
                 at = corner - 3 * face
-                for step in range(2 if border[vertex] else 1):
+                for step in range(steps):
                     other = faces[face, NEXT[at + step]]
                     if (other > vertex) == upward:
                         cost = place_of(places, quadrics, border, vertex, other)[3]
-                        cost *= cost / max(quadrics[vertex, 10] + quadrics[other, 10], 1e-300)
-                        if cost < least:
-                            partner, least = other, cost
+                        area = max(quadrics[vertex, 10] + quadrics[other, 10], 1e-300)
+                        if cost * cost * least_area < least * area:
+                            partner, least, least_area = other, cost * cost, area
                 before = corner
             elif before < 0:
                 first[vertex] = after
@@ -181,14 +199,15 @@ def pick_range(places, quadrics, border, faces, alive, first, onward, upward, pa
                 onward[before] = after
             corner = after
         partners[vertex] = partner
-        costs[vertex] = least
+        costs[vertex] = least / least_area
 
 
-@njit(cache=True, nogil=True)
-def read_star(faces, alive, first, onward, slabs, slab, vertex, stars, side):
+@njit(cache=True, nogil=True, error_model="numpy")
+def read_star(faces, alive, first, onward, halves, shift, slab, vertex, stars, side):
     """Write to ``stars[side]`` the corners at a vertex and the next two vertices of their faces, of those alive.
 
-    The number of faces, or ``NONE`` where they are too many or reach beyond a slab other than ``NONE``.
+    The number of faces, or ``NONE`` where they are too many or reach beyond a slab other than ``NONE``; a slab is two
+    halves, from an even one on with a ``shift`` of 0 and from an odd one with 1.
     """
     corner, count = first[vertex], 0
     while corner >= 0:
@@ -196,7 +215,9 @@ def read_star(faces, alive, first, onward, slabs, slab, vertex, stars, side):
         if alive[face]:
             at = corner - 3 * face
             b, c = faces[face, NEXT[at]], faces[face, NEXT[at + 1]]
-            if count == stars.shape[1] or (slab != NONE and (slabs[b] != slab or slabs[c] != slab)):
+            if count == stars.shape[1] or (
+                slab != NONE and ((halves[b] + shift) >> 1 != slab or (halves[c] + shift) >> 1 != slab)
+            ):
                 return NONE
             stars[side, count, 0], stars[side, count, 1], stars[side, count, 2] = corner, b, c
             count += 1
@@ -204,7 +225,7 @@ def read_star(faces, alive, first, onward, slabs, slab, vertex, stars, side):
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def has_faces(alive, first, onward, vertex, least):
     """Whether a vertex has so many faces."""
     corner = first[vertex]
@@ -214,16 +235,18 @@ def has_faces(alive, first, onward, vertex, least):
     return least <= 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def is_link_sound(alive, first, onward, border, marks, tag, u, v, stars, sizes):
     """Link condition (Dey et al. 1999) for the stars of both ends; no piece folds flat or vanishes.
 
     As ``collapse_kernels.keeps_topology``. Marks ``tag`` and the next one are used.
     """
     one, two = sizes
+    rings = not (border[u] or border[v])  # then each neighbour comes first in one face and second in another
     for row in range(one):
         marks[stars[0, row, 1]] = tag
-        marks[stars[0, row, 2]] = tag
+        if not rings:
+            marks[stars[0, row, 2]] = tag
     joined = marks[v] == tag
     marks[u], marks[v] = 0, 0
     shared, common = 0, 0
@@ -232,7 +255,7 @@ def is_link_sound(alive, first, onward, border, marks, tag, u, v, stars, sizes):
         if marks[b] == tag:
             marks[b] = tag + 1
             common += 1
-        if marks[c] == tag:
+        if not rings and marks[c] == tag:
             marks[c] = tag + 1
             common += 1
         if u in (b, c):
@@ -245,7 +268,7 @@ def is_link_sound(alive, first, onward, border, marks, tag, u, v, stars, sizes):
     return not (shared == 2 and border[u] and border[v])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def keeps_faces(places, stars, side, size, u, v, x, y, z):
     """No face of the star of u, but those at v, turns over or becomes a sliver when u moves.
 
@@ -275,7 +298,7 @@ def keeps_faces(places, stars, side, size, u, v, x, y, z):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def join(faces, alive, first, onward, u, v, stars, sizes):
     """Give the faces of v to u; those at both go."""
     head = NONE
@@ -295,23 +318,23 @@ def join(faces, alive, first, onward, u, v, stars, sizes):
     first[v] = NONE
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def collapse_some(
-    places, quadrics, border, faces, alive, first, onward, partners, taken, slabs, slab, chosen, marks, tag, stars
+    places, quadrics, border, faces, alive, first, onward, partners, taken, halves, shift, slab, chosen, marks, tag
 ):
     """Collapse the edges that the chosen vertices picked, in that order, each vertex once at most.
 
     With a slab other than ``NONE`` those that reach beyond it are left: slabs then share nothing. Marks above ``tag``
-    are free; ``stars`` is room for the faces of both ends. Returns how many were collapsed.
+    are free. Returns how many were collapsed.
     """
-    done = 0
+    done, stars = 0, np.empty((2, MOST_AROUND, 3), np.int32)
     for k in range(len(chosen)):
         u = chosen[k]
         v = partners[u]
-        if v < 0 or (slab != NONE and slabs[v] != slab) or taken[u] or taken[v]:
+        if v < 0 or (slab != NONE and (halves[v] + shift) >> 1 != slab) or taken[u] or taken[v]:
             continue
-        one = read_star(faces, alive, first, onward, slabs, slab, u, stars, 0)
-        two = read_star(faces, alive, first, onward, slabs, slab, v, stars, 1)
+        one = read_star(faces, alive, first, onward, halves, shift, slab, u, stars, 0)
+        two = read_star(faces, alive, first, onward, halves, shift, slab, v, stars, 1)
         if NONE in (one, two):
             continue
         partners[u] = NONE
@@ -331,38 +354,3 @@ def collapse_some(
         taken[u], taken[v] = 1, 1
         done += 1
     return done
-
-
-@njit(cache=True, nogil=True)
-def number_survivors(first, numbers):
-    """Write the new numbers of the vertices that have faces, ``NONE`` for others, in the old order; how many."""
-    count = 0
-    for vertex in range(len(numbers)):
-        numbers[vertex] = NONE
-        if first[vertex] >= 0:
-            numbers[vertex] = count
-            count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def move_vertices(places, quadrics, numbers, new_places, new_quadrics, share, begin, end):
-    """Copy the vertices of a range that are left, and a share of their quadrics, to smaller arrays."""
-    for vertex in range(begin, end):
-        row = numbers[vertex]
-        if row >= 0:
-            for k in range(3):
-                new_places[row, k] = places[vertex, k]
-            for k in range(11):
-                new_quadrics[row, k] = share * quadrics[vertex, k]
-
-
-@njit(cache=True, nogil=True)
-def move_faces(faces, alive, numbers, new_faces):
-    """Copy the faces that are left to a smaller array."""
-    row = 0
-    for face in range(len(faces)):
-        if alive[face]:
-            for k in range(3):
-                new_faces[row, k] = numbers[faces[face, k]]
-            row += 1
