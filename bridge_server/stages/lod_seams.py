@@ -5,16 +5,19 @@ and the nearest level is kept. Vertices that moved take normals, and coordinates
 level 0 that their texture coordinates mean.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64, Int32
+from jaxtyping import Float32, Float64, Int32
 
 from bridge_server.backends.mesh_filter.base import SeamedFilter, SeamedMesh
 from bridge_server.backends.raycaster.base import NearestPlaces, Raycaster, RayScene
 from bridge_server.run import PartialRun, Run
-from bridge_server.stages.lod_half_edges import texture_scale_m
+from bridge_server.stages.lod_half_edges import DISTANCE_SAMPLES, Made, texture_scale_m
 from bridge_server.stages.lod_hull import blended
+from bridge_server.stages.lod_tasks import side_by_side
+from bridge_server.stages.mesh_distance import surface_samples
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
 from bridge_server.values.lod import Lod
 from bridge_server.values.mesh import Mesh, UnwrappedMesh
@@ -36,6 +39,46 @@ of level 0 the middle does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tried:
+    """A level, and how far the surroundings of each face of level 0 lie from it."""
+
+    mesh: SeamedMesh
+    away_m: Float64[np.ndarray, "faces"]
+
+    def rank(self, triangle_count: int, factor: float = 1.0) -> tuple[bool, float]:
+        """Lower is better: those that meet the count first."""
+        return len(self.mesh.faces) > triangle_count, float(self.away_m.max()) * factor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeamLevels:
+    """All levels of one mesh."""
+
+    made: dict[int, Made]
+    """By the triangles that were wanted."""
+
+    @classmethod
+    def of(
+        cls,
+        mesh_filter: SeamedFilter,
+        raycaster: Raycaster,
+        unwrapped: UnwrappedMesh,
+        triangle_counts: Sequence[int],
+        run: Run,
+    ) -> "SeamLevels":
+        """Make them beside each other: none depends on another."""
+        counts = sorted(set(triangle_counts), reverse=True)
+        if not counts:
+            return cls({})
+        maker = LevelMaker.of(mesh_filter, raycaster, unwrapped)
+        return cls(dict(zip(counts, maker.levels(counts, run), strict=True)))
+
+    def level(self, _before: Lod, triangle_count: int, _run: Run) -> Made:
+        """About so many triangles; more where lines hold too much."""
+        return self.made[triangle_count]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LevelMaker:
     """What is the same for all levels of one mesh."""
 
@@ -47,6 +90,8 @@ class LevelMaker:
     """Level 0, welded."""
     scene: RayScene
     """Of ``base``."""
+    middles: Float32[np.ndarray, "faces 3"]
+    """Of its faces."""
     outline: float
     """``OUTLINE_PADDINGS`` in the units of the source's coordinates."""
     uv_scale: float
@@ -65,49 +110,62 @@ class LevelMaker:
             faces=unwrapped.faces.astype(np.int32),
         )
         base = unwrapped.welded_mesh()
+        scene = raycaster.scene(base.positions_m, base.faces)
+        middles = _samples(base, SAMPLES[:1])
+        scene.nearest(middles[:1])  # what is built at the first question is not to be built in several threads
         return cls(
             mesh_filter=mesh_filter,
             raycaster=raycaster,
             unwrapped=unwrapped,
             source=source,
             base=base,
-            scene=raycaster.scene(base.positions_m, base.faces),
+            scene=scene,
+            middles=middles,
             outline=OUTLINE_PADDINGS * unwrapped.padding_px / max(unwrapped.atlas_px, 1) * scale,
             uv_scale=scale,
         )
 
-    def level(self, _before: Lod, triangle_count: int, run: Run) -> UnwrappedMesh:
-        """The nearest of several levels of about so many triangles; more triangles where lines hold too much."""
+    def levels(self, triangle_counts: Sequence[int], run: Run) -> list[Made]:
+        """The nearest of several levels for each of the falling counts."""
+        alike = np.ones(len(self.source.faces))
+
+        def begun(outline: float) -> Callable[[Run], list[Tried]]:
+            return lambda own: self._tried(triangle_counts, outline, alike, own)
+
+        def finished(count: int, held: Tried, free: Tried) -> Callable[[Run], Made]:
+            return lambda own: self._finished(count, held, free, own)
+
+        first = side_by_side([begun(self.outline), begun(np.inf)], PartialRun(run, 0.0, 0.4))
+        tasks = [finished(*tried) for tried in zip(triangle_counts, *first, strict=True)]
+        return side_by_side(tasks, PartialRun(run, 0.4, 1.0))
+
+    def _finished(self, triangle_count: int, held: Tried, free: Tried, run: Run) -> Made:
+        """The nearest level by more rounds, with outlines held or free as was better in the first."""
         rounds = next((count for most, count in ROUNDS if len(self.source.faces) <= most), 1)
-        outline, best, least = self.outline, None, (True, np.inf)
-        weights = np.ones(len(self.source.faces))
-        for number in range(rounds):
-            part = PartialRun(run, number / rounds, (number + 1) / rounds)
-            found, away = self._tried(triangle_count, outline, weights, part)
-            if number == 0:
-                other, other_away = self._tried(triangle_count, np.inf, weights, part)
-                if _rank(other, other_away, triangle_count, DEAR) < _rank(found, away, triangle_count):
-                    outline, found, away = np.inf, other, other_away
-            rank = _rank(found, away, triangle_count)
-            if best is None or rank < least:
-                best, least = found, rank
-            weights = weights * (1.0 + FAR_WEIGHT * (away / max(away.max(), 1e-300)) ** 2)
-        assert best is not None
-        return self._dressed(best)
+        freely = free.rank(triangle_count, DEAR) < held.rank(triangle_count)
+        outline, tried = (np.inf, free) if freely else (self.outline, held)
+        best, weights = tried, np.ones(len(self.source.faces))
+        for number in range(1, rounds):
+            weights = weights * (1.0 + FAR_WEIGHT * (tried.away_m / max(tried.away_m.max(), 1e-300)) ** 2)
+            part = PartialRun(run, 0.9 * (number - 1) / (rounds - 1), 0.9 * number / (rounds - 1))
+            (tried,) = self._tried((triangle_count,), outline, weights, part)
+            best = min(best, tried, key=lambda one: one.rank(triangle_count))
+        run.checkpoint(0.9, "dressing the level")
+        mesh = self._dressed(best.mesh)
+        return Made(mesh, self._largest_error_m(mesh.welded_mesh()))
 
     def _tried(
-        self, triangle_count: int, outline: float, weights: Float64[np.ndarray, "faces"], run: Run
-    ) -> tuple[SeamedMesh, Float64[np.ndarray, "faces"]]:
-        """A level, and how far the surroundings of each face of level 0 lie from it."""
+        self, triangle_counts: Sequence[int], outline: float, weights: Float64[np.ndarray, "faces"], run: Run
+    ) -> list[Tried]:
         weighed = replace(self.source, weights=weights)
-        found = self.mesh_filter.collapse_with_seams(weighed, triangle_count, outline, PartialRun(run, 0.0, 0.7))
+        found = self.mesh_filter.collapse_with_seams(weighed, triangle_counts, outline, PartialRun(run, 0.0, 0.7))
         run.checkpoint(0.7, "measuring the level")
-        return found, self._away(found)
+        return [Tried(level, self._away_m(level)) for level in found]
 
-    def _away(self, level: SeamedMesh) -> Float64[np.ndarray, "faces"]:
+    def _away_m(self, level: SeamedMesh) -> Float64[np.ndarray, "faces"]:
         mesh = compacted(level.positions.astype(np.float32), level.points[level.faces])
         faces = self.base.faces
-        there = self.raycaster.scene(mesh.positions_m, mesh.faces).nearest(_samples(self.base, SAMPLES[:1]))
+        there = self.raycaster.scene(mesh.positions_m, mesh.faces).nearest(self.middles)
         away = there.distances_m.astype(np.float64)
         back = self.scene.nearest(_samples(mesh, SAMPLES))
         np.maximum.at(away, back.faces, back.distances_m)
@@ -116,6 +174,12 @@ class LevelMaker:
             np.maximum.at(around, faces, away[:, None])
             away = around[faces].max(axis=1)
         return away
+
+    def _largest_error_m(self, mesh: Mesh) -> float:
+        """As ``largest_error_m``, over the scene of level 0 that is there already."""
+        there = self.raycaster.scene(mesh.positions_m, mesh.faces).nearest(surface_samples(self.base, DISTANCE_SAMPLES))
+        back = self.scene.nearest(surface_samples(mesh, DISTANCE_SAMPLES))
+        return float(max(there.distances_m.max(), back.distances_m.max()))
 
     def _dressed(self, level: SeamedMesh) -> UnwrappedMesh:
         """The level with normals, tangents and all coordinates; unused vertices go."""
@@ -160,13 +224,6 @@ def meant_places(
     return raycaster.scene(layers, mesh.faces).nearest(
         np.concatenate([uvs, LAYER * charts[:, None]], axis=1).astype(np.float32)
     )
-
-
-def _rank(
-    level: SeamedMesh, away: Float64[np.ndarray, "faces"], triangle_count: int, factor: float = 1.0
-) -> tuple[bool, float]:
-    """Lower is better: those that meet the count first."""
-    return len(level.faces) > triangle_count, float(away.max()) * factor
 
 
 def _samples(mesh: Mesh, weights: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Filters that make a mesh cleaner or lighter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -85,11 +86,14 @@ class SeamedFilter(Protocol):
     def decimate(self, mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
         """As ``MeshFilter.decimate``."""
 
-    def collapse_with_seams(self, mesh: SeamedMesh, triangle_count: int, outline: float, run: Run) -> SeamedMesh:
-        """About ``triangle_count`` triangles over the wedges that came in; more where borders and seams hold too much.
+    def collapse_with_seams(
+        self, mesh: SeamedMesh, triangle_counts: Sequence[int], outline: float, run: Run
+    ) -> list[SeamedMesh]:
+        """A mesh for each of the falling counts, over the wedges that came in, out of one row of collapses.
 
-        Points and wedges move to where the error is least; wedges of one point keep one place, so no seam cracks.
-        The outline of no chart moves by more than ``outline`` on the texture, in the unit of ``uvs``.
+        More triangles than wanted where borders and seams hold too much. Points and wedges move to where the error is
+        least; wedges of one point keep one place, so no seam cracks. The outline of no chart moves by more than
+        ``outline`` on the texture, in the unit of ``uvs``.
         """
 
 

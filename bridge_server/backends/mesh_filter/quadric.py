@@ -5,6 +5,7 @@ Where most of the faces can stay, normals are lost by moving what need not move:
 holds what is near.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,9 +87,11 @@ class QuadricFilter:
             light, fit = other, second
         return improved(fit, light, PartialRun(run, 0.4, 1.0))
 
-    def collapse_with_seams(self, mesh: SeamedMesh, triangle_count: int, outline: float, run: Run) -> SeamedMesh:
+    def collapse_with_seams(
+        self, mesh: SeamedMesh, triangle_counts: Sequence[int], outline: float, run: Run
+    ) -> list[SeamedMesh]:
         """See ``SeamedFilter``."""
-        return seam_collapsed(mesh, triangle_count, outline, run)
+        return seam_collapsed(mesh, triangle_counts, outline, run)
 
 
 def sparingly(source: Mesh, triangle_count: int, looks: Looks | None, farthest: float, run: Run) -> Mesh | None:
