@@ -33,7 +33,7 @@ from bridge_server.stages.bake_normal import BakeNormal
 from bridge_server.stages.clean import Clean
 from bridge_server.stages.decimate import Decimate
 from bridge_server.stages.lod_half_edges import DISTANCE_SAMPLES, with_faces
-from bridge_server.stages.lod_seams import meant_places
+from bridge_server.stages.lod_texture import TexturePlaces
 from bridge_server.stages.lods import Lods, seam_gap_m
 from bridge_server.stages.mesh_distance import surface_distance
 from bridge_server.stages.pack import Pack
@@ -117,7 +117,7 @@ class LevelJudge:
         shown = np.einsum("kc,fcd->fkd", weights, corners).reshape(-1, 3)
         uvs = np.einsum("kc,fcd->fkd", weights, level.uvs.astype(np.float64)[level.faces]).reshape(-1, 2)
         charts = np.repeat(level.charts, len(weights))
-        found = meant_places(self.raycaster, self.unwrapped, uvs, charts)
+        found = TexturePlaces.of(self.raycaster, self.unwrapped).nearest(uvs, charts)
         there = self.unwrapped.positions_m.astype(np.float64)[self.unwrapped.faces[found.faces]]
         meant = np.einsum("nk,nkd->nd", found.barycentrics.astype(np.float64), there)
         return float(np.average(np.linalg.norm(shown - meant, axis=1), weights=np.repeat(area, len(weights))))

@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32
+from jaxtyping import Float64, Int32
 
 from bridge_server.backends.mesh_filter.base import SeamedFilter, SeamedMesh
-from bridge_server.backends.raycaster.base import NearestPlaces, Raycaster, RayScene
+from bridge_server.backends.raycaster.base import NearestPlaces, Raycaster
 from bridge_server.run import PartialRun, Run
+from bridge_server.stages.lod_fit import Original, fitted_level
 from bridge_server.stages.lod_half_edges import DISTANCE_SAMPLES, Made, texture_scale_m
 from bridge_server.stages.lod_hull import blended
 from bridge_server.stages.lod_tasks import side_by_side
+from bridge_server.stages.lod_texture import TexturePlaces
 from bridge_server.stages.mesh_distance import surface_samples
 from bridge_server.stages.tangent_frames import mikktspace_tangents, split_by_tangent
 from bridge_server.values.lod import Lod
@@ -31,8 +33,6 @@ FAR_WEIGHT = 5.0
 """How much more the farthest faces weigh the next time."""
 ROUNDS = ((50_000, 3), (200_000, 2))
 """Up to so many triangles of level 0 a level is made so many times, beyond that once."""
-LAYER = 4.0
-"""Charts lie so far apart when a place is sought by its texture coordinates: farther than any two places of one."""
 SAMPLES = np.array([[4, 4, 4], [6, 6, 0], [0, 6, 6], [6, 0, 6]]) / 12.0
 """Places on a face of a level where distances are measured: its middle and those of its edges. Of the smaller faces
 of level 0 the middle does."""
@@ -86,12 +86,10 @@ class LevelMaker:
     raycaster: Raycaster
     unwrapped: UnwrappedMesh
     source: SeamedMesh
-    base: Mesh
+    original: Original
     """Level 0, welded."""
-    scene: RayScene
-    """Of ``base``."""
-    middles: Float32[np.ndarray, "faces 3"]
-    """Of its faces."""
+    texture: TexturePlaces
+    """Of level 0."""
     outline: float
     """``OUTLINE_PADDINGS`` in the units of the source's coordinates."""
     uv_scale: float
@@ -109,18 +107,13 @@ class LevelMaker:
             points=unwrapped.welded.astype(np.int32),
             faces=unwrapped.faces.astype(np.int32),
         )
-        base = unwrapped.welded_mesh()
-        scene = raycaster.scene(base.positions_m, base.faces)
-        middles = _samples(base, SAMPLES[:1])
-        scene.nearest(middles[:1])  # what is built at the first question is not to be built in several threads
         return cls(
             mesh_filter=mesh_filter,
             raycaster=raycaster,
             unwrapped=unwrapped,
             source=source,
-            base=base,
-            scene=scene,
-            middles=middles,
+            original=Original.of(raycaster, unwrapped.welded_mesh()),
+            texture=TexturePlaces.of(raycaster, unwrapped),
             outline=OUTLINE_PADDINGS * unwrapped.padding_px / max(unwrapped.atlas_px, 1) * scale,
             uv_scale=scale,
         )
@@ -147,11 +140,12 @@ class LevelMaker:
         best, weights = tried, np.ones(len(self.source.faces))
         for number in range(1, rounds):
             weights = weights * (1.0 + FAR_WEIGHT * (tried.away_m / max(tried.away_m.max(), 1e-300)) ** 2)
-            part = PartialRun(run, 0.9 * (number - 1) / (rounds - 1), 0.9 * number / (rounds - 1))
+            part = PartialRun(run, 0.6 * (number - 1) / (rounds - 1), 0.6 * number / (rounds - 1))
             (tried,) = self._tried((triangle_count,), outline, weights, part)
             best = min(best, tried, key=lambda one: one.rank(triangle_count))
-        run.checkpoint(0.9, "dressing the level")
-        mesh = self._dressed(best.mesh)
+        level = replace(best.mesh, uvs=best.mesh.uvs / self.uv_scale)
+        backends = self.mesh_filter, self.raycaster
+        mesh = self._dressed(fitted_level(backends, self.original, self.texture, level, PartialRun(run, 0.6, 0.9)))
         return Made(mesh, self._largest_error_m(mesh.welded_mesh()))
 
     def _tried(
@@ -164,21 +158,23 @@ class LevelMaker:
 
     def _away_m(self, level: SeamedMesh) -> Float64[np.ndarray, "faces"]:
         mesh = compacted(level.positions.astype(np.float32), level.points[level.faces])
-        faces = self.base.faces
-        there = self.raycaster.scene(mesh.positions_m, mesh.faces).nearest(self.middles)
+        faces = self.original.mesh.faces
+        there = self.raycaster.scene(mesh.positions_m, mesh.faces).nearest(self.original.points[: len(faces)])
         away = there.distances_m.astype(np.float64)
-        back = self.scene.nearest(_samples(mesh, SAMPLES))
+        back = self.original.scene.nearest(_samples(mesh, SAMPLES))
         np.maximum.at(away, back.faces, back.distances_m)
         for _ in range(2):
-            around = np.zeros(len(self.base.positions_m))
+            around = np.zeros(len(self.original.mesh.positions_m))
             np.maximum.at(around, faces, away[:, None])
             away = around[faces].max(axis=1)
         return away
 
     def _largest_error_m(self, mesh: Mesh) -> float:
         """As ``largest_error_m``, over the scene of level 0 that is there already."""
-        there = self.raycaster.scene(mesh.positions_m, mesh.faces).nearest(surface_samples(self.base, DISTANCE_SAMPLES))
-        back = self.scene.nearest(surface_samples(mesh, DISTANCE_SAMPLES))
+        there = self.raycaster.scene(mesh.positions_m, mesh.faces).nearest(
+            surface_samples(self.original.mesh, DISTANCE_SAMPLES)
+        )
+        back = self.original.scene.nearest(surface_samples(mesh, DISTANCE_SAMPLES))
         return float(max(there.distances_m.max(), back.distances_m.max()))
 
     def _dressed(self, level: SeamedMesh) -> UnwrappedMesh:
@@ -187,13 +183,13 @@ class LevelMaker:
         used, inverse = np.unique(level.faces, return_inverse=True)
         faces = inverse.reshape(-1, 3).astype(np.int32)
         places = level.positions[level.points[used]].astype(np.float32)
-        uvs = (level.uvs[used] / self.uv_scale).astype(np.float32)
+        uvs = level.uvs[used].astype(np.float32)
         moved = (places != mesh.positions_m[used]).any(axis=1) | (uvs != mesh.uvs[used]).any(axis=1)
-        charts = mesh.charts_of_vertices()
+        charts = self.texture.charts
         normals = mesh.normals[used]
         light = None if mesh.lightmap_uvs is None else mesh.lightmap_uvs[used]
         if moved.any():
-            meant = meant_places(self.raycaster, mesh, uvs[moved], charts[used[moved]])
+            meant = self.texture.nearest(uvs[moved], charts[used[moved]])
             normals[moved] = _unit_blend(mesh.normals, mesh.faces, meant)
             if light is not None and mesh.lightmap_uvs is not None:
                 light[moved] = blended(mesh.lightmap_uvs, mesh.faces, meant)
@@ -211,19 +207,6 @@ class LevelMaker:
             welded=np.unique(level.points[used][split.vertices], return_inverse=True)[1].reshape(-1).astype(np.int32),
             notices=(),
         )
-
-
-def meant_places(
-    raycaster: Raycaster,
-    mesh: UnwrappedMesh,
-    uvs: np.ndarray,
-    charts: Int32[np.ndarray, "places"],
-) -> NearestPlaces:
-    """The places of a mesh that texture coordinates mean, or the nearest of the same chart on the texture."""
-    layers = np.concatenate([mesh.uvs, LAYER * mesh.charts_of_vertices()[:, None]], axis=1).astype(np.float32)
-    return raycaster.scene(layers, mesh.faces).nearest(
-        np.concatenate([uvs, LAYER * charts[:, None]], axis=1).astype(np.float32)
-    )
 
 
 def _samples(mesh: Mesh, weights: np.ndarray) -> np.ndarray:
