@@ -7,7 +7,7 @@ texture slides (the distance between where a texture coordinate is shown and whe
 and the widest gap at a seam to ``benchmarks/results/lods.json``. The row ``hull`` is a hull that comes right after
 level 0. Each level stands beside one of as many triangles by half-edge collapses (``edge_collapse``, which serves where
 Numba is not installed) and, with ``--meshoptimizer PATH``, the folder of that npm package (1.3.0), beside one by its
-``simplifyWithAttributes``, all seen at the size of ours. ``--only NAME,NAME`` takes some meshes. With the textured boot
+``simplifyWithAttributes``, all seen at the size of ours. ``--only NAME,NAME`` takes some meshes. With the knight
 among them its levels are drawn beside level 0 into ``benchmarks/results/lods.png``.
 """
 
@@ -51,7 +51,7 @@ NAMES = ("spot", "koala", "boot", "knight", "stairs", "human", "nefertiti", "swo
 TRIANGLES, RESOLUTION_PX, LEVELS = 6_000, 512, 4
 SCREEN_LINES = 1080
 SIDES_DEG = (35.0, 215.0)
-DRAWN, DRAWN_PX, CAPTION_PX, DRAWN_DEG = "boot", 320, 22, 60.0
+DRAWN, DRAWN_PX, CAPTION_PX, DRAWN_DEG = "knight", 320, 22, 35.0
 PLACEMENT = Placement(scale=1.0, translation_m=(0.0, 0.0, 0.0), pivot=Pivot.CENTER, height_cm=100.0)
 
 
