@@ -7,7 +7,8 @@ texture slides (the distance between where a texture coordinate is shown and whe
 and the widest gap at a seam to ``benchmarks/results/lods.json``. The row ``hull`` is a hull that comes right after
 level 0. Each level stands beside one of as many triangles by half-edge collapses (``edge_collapse``, which serves where
 Numba is not installed) and, with ``--meshoptimizer PATH``, the folder of that npm package (1.3.0), beside one by its
-``simplifyWithAttributes``, all seen at the size of ours. ``--only NAME,NAME`` takes some meshes.
+``simplifyWithAttributes``, all seen at the size of ours. ``--only NAME,NAME`` takes some meshes. With the knight
+among them its levels are drawn beside level 0 into ``benchmarks/results/lods.png``.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks import _machine
 from benchmarks.meshes import BenchMesh, mesh_named
@@ -33,7 +35,7 @@ from bridge_server.stages.bake_normal import BakeNormal
 from bridge_server.stages.clean import Clean
 from bridge_server.stages.decimate import Decimate
 from bridge_server.stages.lod_half_edges import DISTANCE_SAMPLES, with_faces
-from bridge_server.stages.lod_seams import meant_places
+from bridge_server.stages.lod_texture import TexturePlaces
 from bridge_server.stages.lods import Lods, seam_gap_m
 from bridge_server.stages.mesh_distance import surface_distance
 from bridge_server.stages.pack import Pack
@@ -49,6 +51,7 @@ NAMES = ("spot", "koala", "boot", "knight", "stairs", "human", "nefertiti", "swo
 TRIANGLES, RESOLUTION_PX, LEVELS = 6_000, 512, 4
 SCREEN_LINES = 1080
 SIDES_DEG = (35.0, 215.0)
+DRAWN, DRAWN_PX, CAPTION_PX, DRAWN_DEG = "knight", 320, 22, 35.0
 PLACEMENT = Placement(scale=1.0, translation_m=(0.0, 0.0, 0.0), pivot=Pivot.CENTER, height_cm=100.0)
 
 
@@ -76,6 +79,8 @@ def measured(mesh: BenchMesh, peer: "Peer | None") -> list[dict[str, object]]:
         return mapped_subject(raycaster, level, PLACEMENT, normal=normal, albedo=albedo, packed=packed)
 
     first, rows = subject(unwrapped), []
+    if mesh.name == DRAWN:
+        drawn([(len(lod.mesh.faces), subject(lod.mesh)) for lod in chain.lods], _machine.RESULTS / "lods.png")
     judge = LevelJudge(unwrapped)
     levels = [*((str(level), lod) for level, lod in enumerate(chain.lods) if level), ("hull", hulled.lods[-1])]
     for level, lod in levels:
@@ -117,7 +122,7 @@ class LevelJudge:
         shown = np.einsum("kc,fcd->fkd", weights, corners).reshape(-1, 3)
         uvs = np.einsum("kc,fcd->fkd", weights, level.uvs.astype(np.float64)[level.faces]).reshape(-1, 2)
         charts = np.repeat(level.charts, len(weights))
-        found = meant_places(self.raycaster, self.unwrapped, uvs, charts)
+        found = TexturePlaces.of(self.raycaster, self.unwrapped).nearest(uvs, charts)
         there = self.unwrapped.positions_m.astype(np.float64)[self.unwrapped.faces[found.faces]]
         meant = np.einsum("nk,nkd->nd", found.barycentrics.astype(np.float64), there)
         return float(np.average(np.linalg.norm(shown - meant, axis=1), weights=np.repeat(area, len(weights))))
@@ -161,6 +166,18 @@ def psnr_db(one: Subject, other: Subject, size_px: int) -> float:
         squares.append(((a[inside] - b[inside]) ** 2).reshape(-1))
     mean = float(np.concatenate(squares).mean())
     return 99.0 if mean == 0.0 else float(10.0 * np.log10(255.0**2 / mean))
+
+
+def drawn(levels: list[tuple[int, Subject]], path: Path) -> None:
+    """All levels at one size, side by side, with their triangles."""
+    page = Image.new("RGB", (DRAWN_PX * len(levels), DRAWN_PX + CAPTION_PX), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
+    for column, (triangles, subject) in enumerate(levels):
+        frame_m = levels[0][1].positions_m
+        view = prepare_view(subject, azimuth_deg=DRAWN_DEG, elevation_deg=15.0, size_px=DRAWN_PX, frame_m=frame_m)
+        page.paste(Image.fromarray(render_view(SilentRun(), view)), (column * DRAWN_PX, 0))
+        draw.text((column * DRAWN_PX + 8, DRAWN_PX + 3), f"LOD{column}: {triangles:,} triangles", "black", font)
+    page.quantize(256).save(path, optimize=True)
 
 
 def main() -> None:

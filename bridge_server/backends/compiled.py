@@ -65,7 +65,7 @@ def compile_all() -> None:
         points=wedges.astype(np.int32),
         faces=np.concatenate([faces[(faces < 84).all(axis=1)], apart]).astype(np.int32),
     )
-    QuadricFilter().collapse_with_seams(seamed, 60, np.inf, SilentRun())
+    QuadricFilter().collapse_with_seams(seamed, (60,), np.inf, SilentRun())
     # On a flat sheet a whole row of quads goes, on a steep one none may.
     for height, mesh_filter in ((1.0, QuadricFilter()), (1.0, QuickFilter()), (0.05, QuadFieldFilter())):
         places = np.stack([u, v, height * np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)

@@ -11,6 +11,7 @@ from bridge_server.stages import checklist_light_map as light_map_rules
 from bridge_server.stages import checklist_maps as map_rules
 from bridge_server.stages import checklist_mesh as mesh_rules
 from bridge_server.stages import checklist_surface as surface_rules
+from bridge_server.stages import checklist_turned as turned_rules
 from bridge_server.stages import checklist_uv as uv_rules
 from bridge_server.stages.checklist_given import given_by
 from bridge_server.stages.stage import Range, Stage
@@ -30,7 +31,7 @@ class MakeChecklist(Stage):
 
     name: ClassVar[str] = "checklist"
     writes: ClassVar[str] = "checklist"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     asset_name: str = "Asset"
     """Name of the asset, without prefix."""
@@ -56,6 +57,8 @@ class MakeChecklist(Stage):
     """Pixels of a picture 1080 high by which a level may be off where it comes in."""
     hausdorff_limit: Share = 0.03
     """Largest distance to the high poly as a share of the diagonal."""
+    lod_turned_limit: Share = 0.01
+    """Share of a level's area that may lie inside out."""
     seam_gap_limit: Share = 0.0005
     """Widest crack along a UV seam as a share of the diagonal."""
     bake_ray_share_limit: Share = 0.9
@@ -133,6 +136,7 @@ class MakeChecklist(Stage):
             mesh_rules.lod_count(lods, self.lod_count),
             mesh_rules.lod_order(lods),
             mesh_rules.lod_error(lods, self.lod_error_limit_px),
+            turned_rules.lod_turned(lods, self.lod_turned_limit),
             mesh_rules.seam_gap(lods, self.seam_gap_limit),
         )
 

@@ -27,6 +27,15 @@ DISTANCE_SAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """One level."""
+
+    mesh: UnwrappedMesh
+    error_m: float
+    """Largest sampled distance to level 0, both ways."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class HalfEdgeLevels:
     """Makes the levels of one mesh."""
 
@@ -34,17 +43,16 @@ class HalfEdgeLevels:
     base: Mesh
     """Level 0, welded."""
 
-    def level(self, before: Lod, triangle_count: int, run: Run) -> UnwrappedMesh:
+    def level(self, before: Lod, triangle_count: int, run: Run) -> Made:
         """About so many triangles out of the level before; more where chart borders hold too much."""
         mesh = simplified(before.mesh, triangle_count, PartialRun(run, 0.0, 0.5))
-        if before.error_m <= 0.0:
-            return mesh
         error_m = largest_error_m(self.raycaster, self.base, mesh, PartialRun(run, 0.5, 0.6))
-        if error_m <= USUAL_GROWTH * before.error_m * len(before.mesh.faces) / max(len(mesh.faces), 1):
-            return mesh
+        usual_m = USUAL_GROWTH * before.error_m * len(before.mesh.faces) / max(len(mesh.faces), 1)
+        if before.error_m <= 0.0 or error_m <= usual_m:
+            return Made(mesh, error_m)
         looser = simplified(before.mesh, triangle_count, PartialRun(run, 0.6, 0.9), OUTLINE_STEPS[1:])
         looser_m = largest_error_m(self.raycaster, self.base, looser, PartialRun(run, 0.9, 1.0))
-        return looser if looser_m < WORTH_IT * error_m else mesh
+        return Made(looser, looser_m) if looser_m < WORTH_IT * error_m else Made(mesh, error_m)
 
 
 def largest_error_m(raycaster: Raycaster, base: Mesh, mesh: UnwrappedMesh, run: Run) -> float:

@@ -12,7 +12,7 @@ from bridge_server.errors import StageFailed
 from bridge_server.run import PartialRun, Run
 from bridge_server.stages.lod_half_edges import HalfEdgeLevels, largest_error_m
 from bridge_server.stages.lod_hull import hull_level
-from bridge_server.stages.lod_seams import LevelMaker
+from bridge_server.stages.lod_seams import SeamLevels
 from bridge_server.stages.stage import Range, Stage, Wording
 from bridge_server.values.base import Notice, Severity
 from bridge_server.values.lod import Lod, LodChain
@@ -50,7 +50,7 @@ class Lods(Stage):
 
     name: ClassVar[str] = "lods"
     writes: ClassVar[str] = "lods"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     count: Annotated[int, Range(1, 8)] = 3
     """Levels, level 0 included."""
     reduction: Annotated[float, Range(0.05, 0.95)] = 0.5
@@ -76,33 +76,34 @@ class Lods(Stage):
         base = unwrapped.welded_mesh()
         named = len(budgets_of(self.budgets))
         with_hull = self.last_level_hull and self.count > 1
-        maker: LevelMaker | HalfEdgeLevels = (
-            LevelMaker.of(mesh_filter, raycaster, unwrapped)
+        below = self.count - 1 - with_hull
+        levels_run = PartialRun(run, 0.0, below / max(self.count - 1, 1))
+        maker: SeamLevels | HalfEdgeLevels = (
+            SeamLevels.of(mesh_filter, raycaster, unwrapped, targets[:below], levels_run)
             if isinstance(mesh_filter, SeamedFilter)
             else HalfEdgeLevels(raycaster, base)
         )
-        for level in range(1, self.count - with_hull):
-            share = PartialRun(run, (level - 1) / (self.count - 1), level / (self.count - 1))
+        for level in range(1, below + 1):
+            share = PartialRun(levels_run, (level - 1) / below, level / below)
             before, target = lods[-1], targets[level - 1]
             if level <= named and target > LEAST_REDUCTION * len(before.mesh.faces):
                 notices.append(budget_left_out(target, len(before.mesh.faces)))
                 continue
-            mesh = maker.level(before, target, PartialRun(share, 0.0, 0.9))
-            reached = len(mesh.faces)
+            made = maker.level(before, target, share)
+            reached = len(made.mesh.faces)
             if reached > LEAST_REDUCTION * len(before.mesh.faces):
                 message = f"The levels of detail end at {len(lods) - 1}: chart borders leave nothing more to simplify."
                 notices.append(Notice(code="lods_ended", message=message, severity=Severity.INFO))
                 break
-            error_m = largest_error_m(raycaster, base, mesh, PartialRun(share, 0.9, 1.0))
-            if error_m > FARTHEST_SHARE * base.diagonal_m:
-                notices.append(too_far(len(lods) - 1, reached, error_m / base.diagonal_m))
+            if made.error_m > FARTHEST_SHARE * base.diagonal_m:
+                notices.append(too_far(len(lods) - 1, reached, made.error_m / base.diagonal_m))
                 break
             if reached > 1.1 * target:
                 message = (
                     f"Level {len(lods)} has {reached:,} triangles of {target:,} wanted: chart borders hold the rest."
                 )
                 notices.append(Notice(code="lod_above_target", message=message))
-            lods.append(self._level(mesh, error_m, lods, base.diagonal_m))
+            lods.append(self._level(made.mesh, made.error_m, lods, base.diagonal_m))
         if with_hull:
             share = PartialRun(run, (self.count - 2) / (self.count - 1), 1.0)
             backends = mesh_filter, raycaster

@@ -38,7 +38,7 @@ def plain(mesh: Mesh, uvs=None):
 def collapsed(mesh, target, outline=np.inf):
     mesh_filter = MESH_FILTERS.load("quadric")
     assert isinstance(mesh_filter, SeamedFilter)
-    return mesh_filter.collapse_with_seams(mesh, target, outline, SilentRun())
+    return mesh_filter.collapse_with_seams(mesh, (target,), outline, SilentRun())[0]
 
 
 def surface_of(found: SeamedMesh) -> Mesh:
@@ -194,7 +194,7 @@ def test_a_quadric_is_the_weighted_squared_distance_to_a_line_or_plane(both):
     for side in (0, 1):
         offset = spot[[0, 1, 2, 3 + 2 * side, 4 + 2 * side]] - base
         away = offset - flat @ (flat.T @ offset)
-        assert kernels.cost_of(quadric, np.zeros(21), spot, side) == pytest.approx(3.0 * away @ away)
+        assert kernels.cost_of(quadric, 0, spot, side) == pytest.approx(3.0 * away @ away)
 
 
 def test_the_best_spot_solves_the_equations():

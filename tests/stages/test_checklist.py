@@ -19,7 +19,7 @@ from bridge_server.stages.export_model import MaterialFiles, Model, render_mesh
 from bridge_server.stages.glb_writer import write_glb
 from bridge_server.values.checklist import Check, Verdict
 from bridge_server.values.collision import Collision, CollisionPiece, CollisionShape
-from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, UnwrappedMesh
+from bridge_server.values.mesh import HighPoly, LowPoly, Mesh, UnwrappedMesh, face_cross_products, volume_m3
 from bridge_server.values.placement import Pivot, Placement
 from bridge_server.values.surface import SurfaceField
 from bridge_server.values.surface_folded import FoldedField
@@ -303,6 +303,40 @@ def test_lods():
     for gap, verdict in ((0.0, PASS), (0.002, WARN), (0.05, FAIL)):
         lods = dataclasses.replace(chain, lods=(chain.lods[0], dataclasses.replace(chain.lods[1], seam_gap_m=gap)))
         assert verdicts(lods=lods)["seam_gap"].verdict is verdict
+
+
+def with_a_thin_tile(mesh, side: float, thickness: float):
+    """The mesh and a closed tile beside it; of negative thickness its upper side lies under the lower one."""
+    tile = unwrapped_box((side, side, 1.0))
+    corners = tile.positions_m + np.float32([2.0, 0.0, 0.0])
+    corners[:, 2] = tile.positions_m[:, 2] * np.float32(thickness)
+    joined = {
+        name: np.concatenate([getattr(mesh, name), getattr(tile, name)]) for name in ("normals", "tangents", "uvs")
+    }
+    return dataclasses.replace(
+        mesh,
+        **joined,
+        positions_m=np.concatenate([mesh.positions_m, corners]),
+        faces=np.concatenate([mesh.faces, tile.faces + np.int32(len(mesh.positions_m))]),
+        charts=np.concatenate([mesh.charts, tile.charts + np.int32(6)]),
+        welded=np.concatenate([mesh.welded, tile.welded + mesh.welded.max() + np.int32(1)]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "thickness", "verdict"), [(2.0, 0.02, PASS), (0.1, -0.02, PASS), (0.2, -0.02, WARN), (2.0, -0.02, FAIL)]
+)
+def test_a_piece_of_a_level_that_turned_inside_out_is_told(side, thickness, verdict):
+    """By volume the tile is known to be inside out just where its thickness is negative."""
+    level = with_a_thin_tile(unwrapped_ball(cells=12), side, thickness)
+    tile = (level.charts >= 6).nonzero()[0]
+    volume = volume_m3(Mesh(positions_m=level.positions_m, faces=level.faces[tile]))
+    assert (volume < 0.0) == (thickness < 0.0)
+    check = verdicts(lods=lod_chain(with_a_thin_tile(BALL, side, 0.02), level))["lod_turned"]
+    assert check.verdict is verdict
+    areas = np.linalg.norm(face_cross_products(Mesh(positions_m=level.positions_m, faces=level.faces)), axis=1)
+    wanted = areas[tile].sum() / areas.sum() * 100 if thickness < 0.0 else 0.0
+    assert float(check.figure.split(" %")[0]) == pytest.approx(wanted, rel=0.01)
 
 
 def test_normal_maps():

@@ -165,8 +165,8 @@ def test_errors_and_screen_sizes_are_consistent(chain):
     for lod in chain.lods[1:]:
         assert lod.error_m / diagonal * lod.screen_size * 1080 <= 1.001
         corners = lod.mesh.positions_m.astype(np.float64)[lod.mesh.faces]
-        deepest = 0.5 - np.linalg.norm(corners.mean(axis=1), axis=1).min()
-        assert lod.error_m == pytest.approx(deepest, rel=0.4)
+        radii = np.linalg.norm(np.concatenate([corners.mean(axis=1), corners.reshape(-1, 3)]), axis=1)
+        assert lod.error_m == pytest.approx(np.abs(radii - 0.5).max(), rel=0.4)
 
 
 def test_tangents_are_unit_and_perpendicular(chain):

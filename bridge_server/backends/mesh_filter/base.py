@@ -1,5 +1,6 @@
 """Filters that make a mesh cleaner or lighter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -79,6 +80,27 @@ class SeamedMesh:
     """How much each face matters, beside its area; None for all alike."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FitSamples:
+    """Places on a mesh and on a level of it, by which the level is fitted."""
+
+    points_m: Float32[np.ndarray, "samples 3"]
+    """On the original mesh."""
+    weights: Float64[np.ndarray, "samples"]
+    """Share of the area that each stands for; they sum to 1."""
+    onto_level: Int32[np.ndarray, "samples"]
+    """Face of the level nearest to each."""
+    faces: Int32[np.ndarray, "back"]
+    """Of the level, on which it is sampled: in the middle of each face, then on each edge, then at each point."""
+    shares: Float64[np.ndarray, "back 3"]
+    """Barycentric weights of these places."""
+    edges: int
+    onto_original: Int32[np.ndarray, "back"]
+    """Face of the original nearest to each."""
+    meant_m: Float64[np.ndarray, "back 3"]
+    """Where the original shows what these places show."""
+
+
 @runtime_checkable
 class SeamedFilter(Protocol):
     """A mesh filter that can make a textured mesh lighter without tearing its seams."""
@@ -93,11 +115,20 @@ class SeamedFilter(Protocol):
     def decimate(self, mesh: Mesh, triangle_count: int, run: Run) -> Mesh:
         """As ``MeshFilter.decimate``."""
 
-    def collapse_with_seams(self, mesh: SeamedMesh, triangle_count: int, outline: float, run: Run) -> SeamedMesh:
-        """About ``triangle_count`` triangles over the wedges that came in; more where borders and seams hold too much.
+    def collapse_with_seams(
+        self, mesh: SeamedMesh, triangle_counts: Sequence[int], outline: float, run: Run
+    ) -> list[SeamedMesh]:
+        """A mesh for each of the falling counts, over the wedges that came in, out of one row of collapses.
 
-        Points and wedges move to where the error is least; wedges of one point keep one place, so no seam cracks.
-        The outline of no chart moves by more than ``outline`` on the texture, in the unit of ``uvs``.
+        More triangles than wanted where borders and seams hold too much. Points and wedges move to where the error is
+        least; wedges of one point keep one place, so no seam cracks. The outline of no chart moves by more than
+        ``outline`` on the texture, in the unit of ``uvs``.
+        """
+
+    def fit(self, level: Mesh, original: Mesh, samples: FitSamples, run: Run) -> Float64[np.ndarray, "points 3"]:
+        """Places of the points of a level in metres, moved to where it lies nearer to the original.
+
+        All its points are in use. Borders stay, no face turns far or folds, and texture stays where it is meant.
         """
 
 

@@ -5,13 +5,14 @@ Where most of the faces can stay, normals are lost by moving what need not move:
 holds what is near.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 
 from bridge_server.backends.compiled import compiler_availability
-from bridge_server.backends.mesh_filter.base import Paint, SeamedMesh
+from bridge_server.backends.mesh_filter.base import FitSamples, Paint, SeamedMesh
 from bridge_server.backends.mesh_filter.collapsing import collapsed
 from bridge_server.backends.mesh_filter.fitting import (
     MOST_FACES,
@@ -23,6 +24,7 @@ from bridge_server.backends.mesh_filter.fitting import (
 )
 from bridge_server.backends.mesh_filter.paint import paint_on
 from bridge_server.backends.mesh_filter.seamed import seam_collapsed
+from bridge_server.backends.mesh_filter.seamed_fit import fitted
 from bridge_server.backends.table import Availability
 from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
@@ -86,9 +88,15 @@ class QuadricFilter:
             light, fit = other, second
         return improved(fit, light, PartialRun(run, 0.4, 1.0))
 
-    def collapse_with_seams(self, mesh: SeamedMesh, triangle_count: int, outline: float, run: Run) -> SeamedMesh:
+    def collapse_with_seams(
+        self, mesh: SeamedMesh, triangle_counts: Sequence[int], outline: float, run: Run
+    ) -> list[SeamedMesh]:
         """See ``SeamedFilter``."""
-        return seam_collapsed(mesh, triangle_count, outline, run)
+        return seam_collapsed(mesh, triangle_counts, outline, run)
+
+    def fit(self, level: Mesh, original: Mesh, samples: FitSamples, run: Run) -> Float64[np.ndarray, "points 3"]:
+        """See ``SeamedFilter``."""
+        return fitted(level, original, samples, run)
 
 
 def sparingly(source: Mesh, triangle_count: int, looks: Looks | None, farthest: float, run: Run) -> Mesh | None:

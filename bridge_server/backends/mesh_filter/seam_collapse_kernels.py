@@ -18,7 +18,7 @@ def push_edge(surface, bench, heap, u, v):
         push(surface, heap, u, v, surface.stamps[u] + surface.stamps[v], cost)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def fill_heap(surface, bench, heap):
     """All edges of the faces alive, each once."""
     surface.counts[HEAPED] = 0
@@ -197,7 +197,7 @@ def shorten_outline(surface, out, kept):
         surface.behind[before], surface.ahead[kept] = kept, before
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def collapse(surface, bench, heap, target, tolerance, least_cosine, least_quality):
     """Collapse the cheapest edges until ``target`` faces are left, or none is valid.
 

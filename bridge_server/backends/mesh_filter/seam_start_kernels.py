@@ -22,7 +22,7 @@ FEATURE_WEIGHT = 1.0
 """How heavy a border or seam edge weighs, over the square of its length."""
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def prepare(surface, bench, weights):
     """Kinds of the points, outlines of the charts, quadrics of the wedges; faces count by area times weight."""
     for point in range(len(surface.kinds)):

@@ -50,8 +50,6 @@ class Seamed(NamedTuple):
     ahead: np.ndarray
     """Next wedge along the outline of its chart, for wedges of points on one line."""
     behind: np.ndarray
-    nothing: np.ndarray
-    """A quadric of zeros."""
     drift: np.ndarray
     """How far the outline has moved on the texture at a wedge."""
     counts: np.ndarray
@@ -69,6 +67,8 @@ class Bench(NamedTuple):
     matrix: np.ndarray
     moved: np.ndarray
     """Drift of each side."""
+    both: np.ndarray
+    """Quadrics of both wedges together, of the first and the second side."""
 
 
 @njit(cache=True)
@@ -122,17 +122,18 @@ def is_smooth(shared, pair):
 
 
 @njit(cache=True)
-def cost_of(q, r, spot, side):
-    """Error of two quadrics at a spot, on one side."""
-    total = q[C] + r[C]
-    k = A
+def cost_of(quadrics, start, spot, side):
+    """Error of the quadric that begins at ``start``, at a spot, on one side."""
+    total = quadrics[start + C]
+    k = start + A
     for i in range(5):
         x = spot[i if i < 3 else i + 2 * side]
-        total += 2.0 * (q[B + i] + r[B + i]) * x
-        for j in range(i, 5):
-            y = spot[j if j < 3 else j + 2 * side]
-            total += (q[k] + r[k]) * x * y * (1.0 if i == j else 2.0)
+        row = 2.0 * quadrics[start + B + i] + quadrics[k] * x
+        k += 1
+        for j in range(i + 1, 5):
+            row += 2.0 * quadrics[k] * spot[j if j < 3 else j + 2 * side]
             k += 1
+        total += row * x
     return max(total, 0.0)
 
 
@@ -167,22 +168,38 @@ def plan(surface, bench, u, v):
             pair[2 * side], pair[2 * side + 1] = pair[2 * side + 1], pair[2 * side]
     one, two = surface.kinds[u], surface.kinds[v]
     free = one == line and two == line
+    add_up(surface, bench, sides)
     if free:
         solve(surface, bench, u, v, sides)
     else:
-        for k in range(3):
-            bench.spot[k] = surface.places[v, k]
-        for side in range(sides):
-            for k in range(2):
-                bench.spot[3 + 2 * side + k] = surface.uvs[pair[2 * side + 1], k]
+        take_end(surface, bench, v, sides)
     cost, span = 0.0, 0.0
     if one == MEETING:
         cost = cost_of_others(surface, bench, u, sides)
     for side in range(sides):
-        cost += cost_of(surface.quadrics[pair[2 * side]], surface.quadrics[pair[2 * side + 1]], bench.spot, side)
+        cost += cost_of(bench.both, 21 * side, bench.spot, side)
     for k in range(3):
         span += (surface.places[u, k] - surface.places[v, k]) ** 2
     return u, v, sides, free, cost + SHORT * span * (surface.areas[u] + surface.areas[v])
+
+
+@njit(cache=True)
+def add_up(surface, bench, sides):
+    """Fill ``bench.both``."""
+    for side in range(sides):
+        q, r = surface.quadrics[bench.pair[2 * side]], surface.quadrics[bench.pair[2 * side + 1]]
+        for k in range(21):
+            bench.both[21 * side + k] = q[k] + r[k]
+
+
+@njit(cache=True)
+def take_end(surface, bench, v, sides):
+    """The spot where the point that stays is."""
+    for k in range(3):
+        bench.spot[k] = surface.places[v, k]
+    for side in range(sides):
+        for k in range(2):
+            bench.spot[3 + 2 * side + k] = surface.uvs[bench.pair[2 * side + 1], k]
 
 
 @njit(cache=True)
@@ -202,7 +219,7 @@ def cost_of_others(surface, bench, point, sides):
         if not known:
             bench.middle[:3] = bench.spot[:3]
             bench.middle[3], bench.middle[4] = surface.uvs[wedge, 0], surface.uvs[wedge, 1]
-            total += cost_of(surface.quadrics[wedge], surface.nothing, bench.middle, 0)
+            total += cost_of(surface.quadrics[wedge], 0, bench.middle, 0)
         corner = surface.onward[corner]
     return total
 
@@ -211,33 +228,34 @@ def cost_of_others(surface, bench, point, sides):
 def solve(surface, bench, u, v, sides):
     """The spot of least error near the middle of the edge."""
     size = 3 + 2 * sides
-    pair, spot, middle, matrix = bench.pair, bench.spot, bench.middle, bench.matrix
+    pair, spot, middle, matrix, both = bench.pair, bench.spot, bench.middle, bench.matrix, bench.both
     for k in range(3):
         middle[k] = 0.5 * (surface.places[u, k] + surface.places[v, k])
+    for side in range(sides):
+        for k in range(2):
+            one, two = surface.uvs[pair[2 * side], k], surface.uvs[pair[2 * side + 1], k]
+            middle[3 + 2 * side + k] = 0.5 * (one + two)
     for i in range(size):
         spot[i] = 0.0
         for j in range(size):
             matrix[i, j] = 0.0
     for side in range(sides):
-        one, two = pair[2 * side], pair[2 * side + 1]
-        for k in range(2):
-            middle[3 + 2 * side + k] = 0.5 * (surface.uvs[one, k] + surface.uvs[two, k])
-        q, r = surface.quadrics[one], surface.quadrics[two]
-        k = A
+        k = 21 * side + A
         for i in range(5):
             row = i if i < 3 else i + 2 * side
-            spot[row] -= q[B + i] + r[B + i]
-            for j in range(i, 5):
+            pull = both[21 * side + B + i] + both[k] * middle[row]
+            matrix[row, row] += both[k]
+            k += 1
+            for j in range(i + 1, 5):
                 column = j if j < 3 else j + 2 * side
-                matrix[row, column] += q[k] + r[k]
-                if i != j:
-                    matrix[column, row] += q[k] + r[k]
+                matrix[column, row] += both[k]
+                pull += both[k] * middle[column]
+                spot[column] -= both[k] * middle[row]
                 k += 1
+            spot[row] -= pull
     trace = 1e-300
     for i in range(size):
         trace += matrix[i, i]
-        for j in range(size):
-            spot[i] -= matrix[i, j] * middle[j]
     for i in range(size):
         matrix[i, i] += PULL * trace
     solved(matrix, spot, size)
@@ -245,26 +263,29 @@ def solve(surface, bench, u, v, sides):
         spot[i] += middle[i]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def solved(matrix, right, size):
-    """Solve in place by the square root of a positive matrix (Cholesky); 0 where it is none."""
+    """Solve in place by the square root of a positive matrix (Cholesky); 0 where it is none.
+
+    Only the lower triangle is read; its diagonal becomes the inverse of that of the root.
+    """
     for i in range(size):
         for j in range(i + 1):
             total = matrix[i, j]
             for k in range(j):
                 total -= matrix[i, k] * matrix[j, k]
             if i > j:
-                matrix[i, j] = total / matrix[j, j]
+                matrix[i, j] = total * matrix[j, j]
             elif total > 0.0:
-                matrix[i, i] = np.sqrt(total)
+                matrix[i, i] = 1.0 / np.sqrt(total)
             else:
                 right[:size] = 0.0
                 return
     for i in range(size):
         for k in range(i):
             right[i] -= matrix[i, k] * right[k]
-        right[i] /= matrix[i, i]
+        right[i] *= matrix[i, i]
     for i in range(size - 1, -1, -1):
         for k in range(i + 1, size):
             right[i] -= matrix[k, i] * right[k]
-        right[i] /= matrix[i, i]
+        right[i] *= matrix[i, i]
