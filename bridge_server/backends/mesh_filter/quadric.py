@@ -7,12 +7,9 @@ holds what is near.
 
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float64
-
 from bridge_server.backends.compiled import compiler_availability
 from bridge_server.backends.mesh_filter.base import Paint, SeamedMesh
-from bridge_server.backends.mesh_filter.collapsing import collapsed
+from bridge_server.backends.mesh_filter.collapsing import Looks, collapsed, halfway
 from bridge_server.backends.mesh_filter.fitting import (
     MOST_FACES,
     begun,
@@ -20,6 +17,7 @@ from bridge_server.backends.mesh_filter.fitting import (
     face_weights,
     hold_near,
     improved,
+    samples_of,
 )
 from bridge_server.backends.mesh_filter.paint import paint_on
 from bridge_server.backends.mesh_filter.seamed import seam_collapsed
@@ -35,9 +33,8 @@ FARTHER = 1.25
 """How much farther than a plain collapse that may come out at one place; small tips may go in it."""
 MOST_DENSE = 1_000_000
 """A mesh of more faces is collapsed once: it takes its time."""
-
-Looks = tuple[Float64[np.ndarray, "vertices channels"], float]
-"""Looks of the vertices and their weight, as ``collapsed`` takes them."""
+HALFWAY = 8
+"""Both collapses have in common what leads to so many times the wanted count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +67,12 @@ class QuadricFilter:
             return mesh
         source = tidied_surface(mesh)
         looks = None if paint is None else (paint_on(source, mesh, paint), paint.weight)
-        light = collapsed(source, triangle_count, PartialRun(run, 0.0, 0.2), paint=looks)
+        start = halfway(source, HALFWAY * triangle_count, PartialRun(run, 0.0, 0.15), looks)
+        light = collapsed(source, triangle_count, PartialRun(run, 0.15, 0.2), paint=looks, start=start)
         if triangle_count > MOST_FACES:
             return light.mesh()
-        fit = begun(source, light)
+        samples = samples_of(source, light)
+        fit = begun(source, light, samples)
         if len(source.faces) > MOST_DENSE:
             return improved(fit, light, PartialRun(run, 0.4, 1.0))
         if triangle_count > MANY_LEFT * len(source.faces):
@@ -81,8 +80,9 @@ class QuadricFilter:
             if spared is not None:
                 return spared
         weights = face_weights(source, light, fit)
-        other = collapsed(source, triangle_count, PartialRun(run, 0.25, 0.4), weights=weights, paint=looks)
-        if (second := begun(source, other)).score < fit.score:
+        part = PartialRun(run, 0.25, 0.4)
+        other = collapsed(source, triangle_count, part, weights=weights, paint=looks, start=start)
+        if (second := begun(source, other, samples)).score < fit.score:
             light, fit = other, second
         return improved(fit, light, PartialRun(run, 0.4, 1.0))
 

@@ -113,6 +113,15 @@ def gather_quadrics(surface, weights):
 
 
 @njit(cache=True)
+def sum_quadrics(quadrics, owners, result):
+    """Add the quadric of each vertex to that of its owner; -1 has none."""
+    for vertex in range(len(owners)):
+        if owners[vertex] >= 0:
+            for k in range(11):
+                result[owners[vertex], k] += quadrics[vertex, k]
+
+
+@njit(cache=True)
 def hold_border(surface, start, end, nx, ny, nz):
     """The squared distance to the line of a border edge: to a plane upright on its face, and to that of the face."""
     surface.border[start] = 1

@@ -111,10 +111,11 @@ def nearest_on_face(a, b, c, x, y, z):
 
 
 @njit(cache=True, nogil=True)
-def locate(surface, found, start, end):
-    """Walk the points of a range to their nearest places."""
+def locate(surface, found, rows, start, end):
+    """Walk the points named by a range of ``rows`` to their nearest places."""
     places, faces = surface.places, surface.faces
-    for i in range(start, end):
+    for at in range(start, end):
+        i = rows[at]
         x, y, z = found.points[i]
         face = found.faces[i]
         least, s0, s1, s2 = nearest_on_face(
@@ -124,8 +125,8 @@ def locate(surface, found, start, end):
             here = face
             for k in range(3):
                 vertex = faces[here, k]
-                for at in range(surface.starts[vertex], surface.starts[vertex + 1]):
-                    other = surface.around[at]
+                for slot in range(surface.starts[vertex], surface.starts[vertex + 1]):
+                    other = surface.around[slot]
                     if other in (here, face):
                         continue
                     if is_beyond(places, faces, other, x, y, z, least):
