@@ -9,16 +9,17 @@ from dataclasses import dataclass
 
 from bridge_server.backends.compiled import compiler_availability
 from bridge_server.backends.mesh_filter.base import Paint, SeamedMesh
-from bridge_server.backends.mesh_filter.collapsing import Looks, collapsed, halfway
+from bridge_server.backends.mesh_filter.collapsing import Light, Looks, collapsed, halfway
 from bridge_server.backends.mesh_filter.fitting import (
     MOST_FACES,
+    Fit,
     begun,
     best_round,
     face_weights,
     hold_near,
-    improved,
     samples_of,
 )
+from bridge_server.backends.mesh_filter.fitting_worst import worst_first
 from bridge_server.backends.mesh_filter.paint import paint_on
 from bridge_server.backends.mesh_filter.seamed import seam_collapsed
 from bridge_server.backends.table import Availability
@@ -26,7 +27,7 @@ from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_split import tidied_surface
 
-VERSION = 4
+VERSION = 5
 MANY_LEFT = 0.4
 """Above this share of its faces a mesh is collapsed so that as many as can stay as they were."""
 FARTHER = 1.25
@@ -74,7 +75,7 @@ class QuadricFilter:
         samples = samples_of(source, light)
         fit = begun(source, light, samples)
         if len(source.faces) > MOST_DENSE:
-            return improved(fit, light, PartialRun(run, 0.4, 1.0))
+            return nearest(fit, light, PartialRun(run, 0.4, 1.0))
         if triangle_count > MANY_LEFT * len(source.faces):
             spared = sparingly(source, triangle_count, looks, fit.now().farthest, PartialRun(run, 0.2, 0.4))
             if spared is not None:
@@ -84,11 +85,17 @@ class QuadricFilter:
         other = collapsed(source, triangle_count, part, weights=weights, paint=looks, start=start)
         if (second := begun(source, other, samples)).score < fit.score:
             light, fit = other, second
-        return improved(fit, light, PartialRun(run, 0.4, 1.0))
+        return nearest(fit, light, PartialRun(run, 0.4, 1.0))
 
     def collapse_with_seams(self, mesh: SeamedMesh, triangle_count: int, outline: float, run: Run) -> SeamedMesh:
         """See ``SeamedFilter``."""
         return seam_collapsed(mesh, triangle_count, outline, run)
+
+
+def nearest(fit: Fit, light: Light, run: Run) -> Mesh:
+    """The mesh of the best round, the places that lie farthest moved once more."""
+    best = worst_first(fit, best_round(fit, run))
+    return Mesh(positions_m=light.unit.metres(best.places), faces=best.faces)
 
 
 def sparingly(source: Mesh, triangle_count: int, looks: Looks | None, farthest: float, run: Run) -> Mesh | None:
