@@ -228,7 +228,7 @@ def move_vertices(fit: Fit) -> None:
     damping = DAMPING * moving.vertex_weights(surface, pulls, False) + 1e-12
     before = fit.light.places.copy()
     fit.light.places[...] += moving.fitted_moves(surface, pulls, fit.held, damping, SOLVER_ROUNDS)
-    moving.undo_turns(surface, fit.opposite, before, normals, LEAST_COSINE, LEAST_FOLD)
+    moving.undo_turns(surface, fit.opposite, np.arange(len(fit.light.faces)), before, normals, LEAST_COSINE, LEAST_FOLD)
     fit.onto_light.walk(fit.light)
     fit.onto_light.search(fit.light, LOST_LATER)
     fit.onto_dense.points[...] = fit.light.at(faces, shares)

@@ -110,13 +110,17 @@ def fitted_moves(surface, pulls, held, damping, rounds):
 
 
 @njit(cache=True)
-def undo_turns(surface, opposite, before, normals, least_cosine, least_fold):
-    """Take moves back around faces that turned too far, or that fold on a neighbour and did not before."""
-    fresh = np.zeros((len(surface.faces), 3))
+def undo_turns(surface, opposite, rows, before, normals, least_cosine, least_fold):
+    """Take moves back around faces that turned too far, or that fold on a neighbour and did not before.
+
+    ``rows`` names the faces at vertices that moved.
+    """
+    fresh = normals.copy()
     for turn in range(8):
-        face_normals(surface.places, surface.faces, fresh)
+        for face in rows:
+            face_normals(surface.places, surface.faces[face : face + 1], fresh[face : face + 1])
         turned = 0
-        for face in range(len(surface.faces)):
+        for face in rows:
             bad = (normals[face] ** 2).sum() > 0.0 and (fresh[face] * normals[face]).sum() < least_cosine
             for k in range(3):
                 other = opposite[face, k]

@@ -28,11 +28,11 @@ SUSPECT = 0.5
 """Faces with a sample beyond this share of the largest distance get more of them."""
 CORE = 0.75
 """Vertices move at faces with a sample beyond this share of the largest distance."""
-MOST_CORE = 24
-"""So many faces at most, the farthest."""
+CORES = (24, 5, 1)
+"""So many faces at most, the farthest; fewer where that does not help: one that cannot move holds up the others."""
 LATTICE = 5
 """Samples of a suspected face lie on a lattice with so many steps a side."""
-MOST_FINE = 40_000
+MOST_FINE = 20_000
 """Most samples that are added each way."""
 SEARCHED, MOST_SEARCHED = 4_000_000, 1_000
 """How many pairs of a sample and a face are looked at for those that walks have lost, of so many samples at most."""
@@ -55,11 +55,8 @@ class Worst:
     onto_dense: Gap
     back_faces: Int64[np.ndarray, "back"]
     back_shares: Float64[np.ndarray, "back 3"]
-
-    @property
-    def mean(self) -> float:
-        """Of both ways together, in shares of the diagonal."""
-        return sum(float(np.sqrt(gap.found.squares) @ gap.weights) for gap in (self.onto_light, self.onto_dense))
+    growth: float = 0.0
+    """How much the mean of both ways together has grown."""
 
     @property
     def farthest(self) -> Float64[np.ndarray, "faces"]:
@@ -70,20 +67,15 @@ class Worst:
         return found
 
 
-def worst_first(fit: Fit, best: Round) -> Round:
-    """The round with its farthest places nearer; the fit is left in that state."""
+def worst_first(fit: Fit, best: Round) -> Worst:
+    """The round with its farthest places nearer: the light mesh of the fit, with the samples returned."""
     restore(fit, best)
     worst = denser(fit)
-    most_mean = DEARER * worst.mean
-    tried = np.zeros(len(fit.light.faces), np.bool_)
+    mean = sum(float(np.sqrt(gap.found.squares) @ gap.weights) for gap in (worst.onto_light, worst.onto_dense))
     for _ in range(ROUNDS):
-        farthest = worst.farthest
-        if tried[np.argmax(farthest)]:
+        if not any(moved(worst, core_of(worst.farthest, most), (DEARER - 1.0) * mean) for most in CORES):
             break
-        core = core_of(farthest)
-        if not moved(worst, core, most_mean):
-            tried |= core
-    return Round(fit.score, float(worst.farthest.max()), fit.light.places.copy(), fit.light.faces.copy())
+    return worst
 
 
 def restore(fit: Fit, best: Round) -> None:
@@ -122,8 +114,8 @@ def denser(fit: Fit) -> Worst:
     more_faces, more_shares = np.repeat(faces[far_back], len(places)), np.tile(places, (len(far_back), 1))
     starts = np.repeat(fit.onto_dense.found.faces[far_back], len(places))
     onto_dense = joined(fit.onto_dense, weights, fit.light.at(more_faces, more_shares), starts)
-    for gap, onto in ((onto_light, fit.light), (onto_dense, fit.dense)):
-        gap.walk(onto)
+    for gap, before, onto in ((onto_light, fit.onto_light, fit.light), (onto_dense, fit.onto_dense, fit.dense)):
+        gap.walk(onto, np.arange(len(before.points), len(gap.points)))
         gap.search(onto, min(max(SEARCHED // len(onto.faces), LOST_BACK), MOST_SEARCHED))
     return Worst(
         fit, onto_light, onto_dense, np.concatenate([faces, more_faces]), np.concatenate([shares, more_shares])
@@ -142,23 +134,26 @@ def farthest_of(
 def joined(
     gap: Gap, weights: Float64[np.ndarray, "samples"], points: Float64[np.ndarray, "more 3"], starts: np.ndarray
 ) -> Gap:
-    """A gap with more samples, which have no weight."""
-    return Gap.of(
+    """A gap with more samples, which have no weight, and have not walked yet."""
+    more = Gap.of(
         np.concatenate([gap.points, points]),
         np.concatenate([gap.found.faces, starts]),
         np.concatenate([weights, np.zeros(len(points))]),
     )
+    more.found.shares[: len(gap.points)] = gap.found.shares
+    more.found.squares[: len(gap.points)] = gap.found.squares
+    return more
 
 
-def core_of(farthest: Float64[np.ndarray, "faces"]) -> Bool[np.ndarray, "faces"]:
+def core_of(farthest: Float64[np.ndarray, "faces"], most: int) -> Bool[np.ndarray, "faces"]:
     """The faces that lie farthest."""
-    rows = np.argsort(-farthest, kind="stable")[:MOST_CORE]
+    rows = np.argsort(-farthest, kind="stable")[:most]
     core = np.zeros(len(farthest), np.bool_)
     core[rows[farthest[rows] >= CORE * farthest[rows[0]]]] = True
     return core
 
 
-def moved(worst: Worst, core: Bool[np.ndarray, "faces"], most_mean: float) -> bool:
+def moved(worst: Worst, core: Bool[np.ndarray, "faces"], most: float) -> bool:
     """Move the vertices of some faces, but those of borders, as long as that helps; whether it did."""
     fit = worst.fit
     free = np.zeros(len(fit.light.places), np.bool_)
@@ -172,34 +167,43 @@ def moved(worst: Worst, core: Bool[np.ndarray, "faces"], most_mean: float) -> bo
     helped = False
     for _ in range(STEPS):
         rows, back = np.flatnonzero(near[worst.onto_light.found.faces]), np.flatnonzero(near[worst.back_faces])
-        if not free.any() or not step(worst, (rows, back), held, most_mean):
+        if not free.any() or not step(worst, (rows, back), held, most):
             break
         helped = True
     return helped
 
 
-def step(worst: Worst, rows: tuple[np.ndarray, np.ndarray], held: np.ndarray, most_mean: float) -> bool:
+def step(worst: Worst, rows: tuple[np.ndarray, np.ndarray], held: np.ndarray, most: float) -> bool:
     """One step of the free vertices by the samples named, those onto the light mesh first; taken back if no use."""
     fit, loops = worst.fit, compiled_loops("fitting")
     gaps = (worst.onto_light, worst.onto_dense)
     kept = [tuple(array[row] for array in gap.found) for gap, row in zip(gaps, rows, strict=True)]
     largest = float(np.sqrt(max(found[3].max(initial=0.0) for found in kept)))
+    sum_before = weighed(gaps, rows)
     before, normals = fit.light.places.copy(), fit.light.normals()
+    near = np.flatnonzero((held[fit.light.faces] == 0).any(axis=1))
     moves = wanted_moves(worst, rows, held, largest)
     for share in SHARES:
         fit.light.places[...] = before + share * moves
-        loops.undo_turns(fit.light.surface, fit.opposite, before, normals, LEAST_COSINE, SHARPEST)
+        loops.undo_turns(fit.light.surface, fit.opposite, near, before, normals, LEAST_COSINE, SHARPEST)
         worst.onto_dense.points[rows[1]] = fit.light.at(worst.back_faces[rows[1]], worst.back_shares[rows[1]])
         for gap, onto, row in zip(gaps, (fit.light, fit.dense), rows, strict=True):
             gap.walk(onto, row)
         after = np.sqrt(max(gap.found.squares[row].max(initial=0.0) for gap, row in zip(gaps, rows, strict=True)))
-        if after < (1.0 - LEAST_GAIN) * largest and worst.mean <= most_mean:
+        growth = worst.growth + weighed(gaps, rows) - sum_before
+        if after < (1.0 - LEAST_GAIN) * largest and growth <= most:
+            worst.growth = growth
             return True
         for gap, row, found in zip(gaps, rows, kept, strict=True):
             for array, values in zip(gap.found, found, strict=True):
                 array[row] = values
     fit.light.places[...] = before
     return False
+
+
+def weighed(gaps: tuple[Gap, Gap], rows: tuple[np.ndarray, np.ndarray]) -> float:
+    """What some samples add to the mean."""
+    return sum(float(np.sqrt(gap.found.squares[row]) @ gap.weights[row]) for gap, row in zip(gaps, rows, strict=True))
 
 
 def wanted_moves(

@@ -1,6 +1,7 @@
 """The own mesh filter: quadric edge collapse in compiled loops to the exact count, then a fit to the dense mesh.
 
-It collapses twice: places where the first result lies far away matter more in the second. The nearer one is fitted.
+It collapses twice: places where the first result lies far away matter more in the second. Both go on from what they
+have in common. The nearer one is fitted, and its farthest places are moved once more.
 Where most of the faces can stay, normals are lost by moving what need not move: turns of faces cost there, and the fit
 holds what is near.
 """
@@ -94,8 +95,8 @@ class QuadricFilter:
 
 def nearest(fit: Fit, light: Light, run: Run) -> Mesh:
     """The mesh of the best round, the places that lie farthest moved once more."""
-    best = worst_first(fit, best_round(fit, run))
-    return Mesh(positions_m=light.unit.metres(best.places), faces=best.faces)
+    worst_first(fit, best_round(fit, run))
+    return Mesh(positions_m=light.unit.metres(fit.light.places), faces=fit.light.faces)
 
 
 def sparingly(source: Mesh, triangle_count: int, looks: Looks | None, farthest: float, run: Run) -> Mesh | None:
