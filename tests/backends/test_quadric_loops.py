@@ -163,13 +163,14 @@ def test_fitting_brings_the_surfaces_nearer_and_keeps_them_sound():
 def test_vertices_that_stick_out_are_drawn_back():
     """By other samples than those of the fit, both ways, each searched for on the whole surface."""
     mesh = bumpy(5)
-    fit = begun(mesh, collapsed(mesh, 800, SilentRun()))
+    light = collapsed(mesh, 800, SilentRun())
+    fit = begun(mesh, light)
     best = best_round(fit, SilentRun())
     usual = all_distances(fit.dense, Walkable.of(best.places.copy(), best.faces.copy()))
     places = best.places.copy()
     places[[7, 150, 311]] *= 1.02
     pushed = replace(best, places=places)
-    worst_first(fit, pushed)
+    worst_first(fit, pushed, light.owners)
     after = all_distances(fit.dense, fit.light)
     before = all_distances(fit.dense, Walkable.of(places, best.faces))
     assert before.max() > 3 * usual.max()

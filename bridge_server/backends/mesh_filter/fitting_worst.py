@@ -9,7 +9,7 @@ where it lowers the largest distance around and the mean of all samples grows by
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int32, Int64
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.fitting import (
@@ -19,6 +19,7 @@ from bridge_server.backends.mesh_filter.fitting import (
     SOLVER_ROUNDS,
     Fit,
     Round,
+    far_around,
 )
 from bridge_server.backends.mesh_filter.sampling import Gap, back_places
 
@@ -67,10 +68,13 @@ class Worst:
         return found
 
 
-def worst_first(fit: Fit, best: Round) -> Worst:
-    """The round with its farthest places nearer: the light mesh of the fit, with the samples returned."""
+def worst_first(fit: Fit, best: Round, owners: Int32[np.ndarray, "dense"]) -> Worst:
+    """The round with its farthest places nearer: the light mesh of the fit, with the samples returned.
+
+    ``owners`` are those of ``Light``.
+    """
     restore(fit, best)
-    worst = denser(fit)
+    worst = denser(fit, owners)
     mean = sum(float(np.sqrt(gap.found.squares) @ gap.weights) for gap in (worst.onto_light, worst.onto_dense))
     for _ in range(ROUNDS):
         if not any(moved(worst, core_of(worst.farthest, most), (DEARER - 1.0) * mean) for most in CORES):
@@ -99,21 +103,24 @@ def lattice(steps: int) -> Float64[np.ndarray, "places 3"]:
     return np.stack([one, two, steps - one - two], axis=1)[inside] / steps
 
 
-def denser(fit: Fit) -> Worst:
-    """More samples on light faces that have far ones, and on dense faces of far samples."""
+def denser(fit: Fit, owners: Int32[np.ndarray, "dense"]) -> Worst:
+    """More samples around far ones: a lattice on light faces, and the dense vertices and faces that went there."""
     faces, shares, weights = back_places(fit.light)
-    here, there = np.sqrt(fit.onto_light.found.squares), np.sqrt(fit.onto_dense.found.squares)
-    limit = SUSPECT * max(here.max(initial=0.0), there.max(initial=0.0))
+    around = far_around(fit)
+    limit = SUSPECT * around.max(initial=0.0)
     places = lattice(LATTICE)
-    most = MOST_FINE // len(places)
-    far = farthest_of(fit.dense_faces, here, limit, most)
-    points = fit.dense.at(np.repeat(fit.dense_faces[far], len(places)), np.tile(places, (len(far), 1)))
-    starts = np.repeat(fit.onto_light.found.faces[far], len(places))
+    light_faces = ranked(around[fit.light.faces].max(axis=1), limit, MOST_FINE // len(places))
+    more_faces, more_shares = np.repeat(light_faces, len(places)), np.tile(places, (len(light_faces), 1))
+    nearest_dense = np.zeros(len(fit.light.faces), np.int32)
+    nearest_dense[faces] = fit.onto_dense.found.faces
+    onto_dense = joined(fit.onto_dense, weights, fit.light.at(more_faces, more_shares), nearest_dense[more_faces])
+    there = np.where(owners >= 0, around[owners], 0.0)
+    vertices = ranked(there, limit, MOST_FINE)
+    inside = ranked(there[fit.dense.faces].min(axis=1), limit, MOST_FINE)
+    corners = fit.dense.faces[inside]
+    points = np.concatenate([fit.dense.places[vertices], fit.dense.places[corners].mean(axis=1)])
+    starts = fit.light.first_face[owners[np.concatenate([vertices, corners[:, 0]])]]
     onto_light = joined(fit.onto_light, fit.onto_light.weights, points, starts)
-    far_back = farthest_of(faces, there, limit, most)
-    more_faces, more_shares = np.repeat(faces[far_back], len(places)), np.tile(places, (len(far_back), 1))
-    starts = np.repeat(fit.onto_dense.found.faces[far_back], len(places))
-    onto_dense = joined(fit.onto_dense, weights, fit.light.at(more_faces, more_shares), starts)
     for gap, before, onto in ((onto_light, fit.onto_light, fit.light), (onto_dense, fit.onto_dense, fit.dense)):
         gap.walk(onto, np.arange(len(before.points), len(gap.points)))
         gap.search(onto, min(max(SEARCHED // len(onto.faces), LOST_BACK), MOST_SEARCHED))
@@ -122,13 +129,10 @@ def denser(fit: Fit) -> Worst:
     )
 
 
-def farthest_of(
-    faces: Int64[np.ndarray, "samples"], distances: Float64[np.ndarray, "samples"], limit: float, most: int
-) -> Int64[np.ndarray, "rows"]:
-    """One sample, the farthest, of each face with one beyond a limit; the ``most`` farthest of these."""
-    rows = np.flatnonzero(distances > limit)
-    rows = rows[np.argsort(-distances[rows], kind="stable")]
-    return rows[np.sort(np.unique(faces[rows], return_index=True)[1])][:most]
+def ranked(far: Float64[np.ndarray, "n"], limit: float, most: int) -> Int64[np.ndarray, "rows"]:
+    """What lies beyond a limit, the farthest first, so many at most."""
+    rows = np.flatnonzero(far > limit)
+    return rows[np.argsort(-far[rows], kind="stable")][:most]
 
 
 def joined(

@@ -95,7 +95,7 @@ class QuadricFilter:
 
 def nearest(fit: Fit, light: Light, run: Run) -> Mesh:
     """The mesh of the best round, the places that lie farthest moved once more."""
-    worst_first(fit, best_round(fit, run))
+    worst_first(fit, best_round(fit, run), light.owners)
     return Mesh(positions_m=light.unit.metres(fit.light.places), faces=fit.light.faces)
 
 
