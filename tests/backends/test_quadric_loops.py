@@ -7,8 +7,9 @@ import pytest
 from scipy.spatial import cKDTree
 
 from bridge_server.backends.compiled import compiled_loops
-from bridge_server.backends.mesh_filter.collapsing import collapsed, working_arrays
-from bridge_server.backends.mesh_filter.fitting import begun, fitted
+from bridge_server.backends.mesh_filter.collapsing import collapsed, halfway, working_arrays
+from bridge_server.backends.mesh_filter.fitting import begun, best_round, fitted
+from bridge_server.backends.mesh_filter.fitting_worst import worst_first
 from bridge_server.backends.mesh_filter.quadric import QuadricFilter, sparingly
 from bridge_server.backends.mesh_filter.sampling import Gap, Walkable
 from bridge_server.run import SilentRun
@@ -157,6 +158,60 @@ def test_fitting_brings_the_surfaces_nearer_and_keeps_them_sound():
     assert again.score < 0.6 * before
     assert is_watertight(fit)
     assert len(fit.faces) == 800
+
+
+def test_vertices_that_stick_out_are_drawn_back():
+    """By other samples than those of the fit, both ways, each searched for on the whole surface."""
+    mesh = bumpy(5)
+    light = collapsed(mesh, 800, SilentRun())
+    fit = begun(mesh, light)
+    best = best_round(fit, SilentRun())
+    usual = all_distances(fit.dense, Walkable.of(best.places.copy(), best.faces.copy()))
+    places = best.places.copy()
+    places[[7, 150, 311]] *= 1.02
+    pushed = replace(best, places=places)
+    worst_first(fit, pushed, light.owners)
+    after = all_distances(fit.dense, fit.light)
+    before = all_distances(fit.dense, Walkable.of(places, best.faces))
+    assert before.max() > 3 * usual.max()
+    assert after.max() < 1.3 * usual.max()
+    assert after.mean() < before.mean()
+    moved = (fit.light.places != places).any(axis=1)
+    assert 3 <= moved.sum() < len(places) / 2
+
+
+def all_distances(dense, light):
+    """Of seven places on each face to the nearest place on the other surface."""
+    shares = np.concatenate([np.eye(3), (1 - np.eye(3)) / 2, np.full((1, 3), 1 / 3)])
+    found = []
+    for one, other in ((dense, light), (light, dense)):
+        faces = np.repeat(np.arange(len(one.faces)), 7)
+        points = one.at(faces, np.tile(shares, (len(one.faces), 1)))
+        gap = Gap.of(points, np.zeros(len(points), np.int32), np.ones(len(points)))
+        gap.found.squares[:] = np.inf
+        gap.search(other, len(points))
+        found.append(np.sqrt(gap.found.squares))
+    return np.concatenate(found)
+
+
+def test_a_collapse_goes_on_from_halfway():
+    """Owners lead from every dense vertex to one near it, and the quadrics are the sums of those of the owned."""
+    mesh = bumpy(4)
+    start = halfway(mesh, 2000, SilentRun())
+    light = collapsed(mesh, 500, SilentRun(), start=start)
+    assert len(start.faces) == 2000
+    assert len(light.faces) == 500
+    assert is_watertight(light.mesh())
+    gaps = np.linalg.norm(light.places[light.owners] - light.unit.of(mesh.positions_m), axis=1)
+    edges = light.places[light.faces] - light.places[np.roll(light.faces, 1, axis=1)]
+    assert gaps.max() < np.linalg.norm(edges, axis=2).max()
+    quadrics = np.random.default_rng(4).random((len(mesh.positions_m), 11))
+    meant = np.zeros((len(start.places), 11))
+    np.add.at(meant, start.owners, quadrics)
+    for function in (compiled_loops("quadric").sum_quadrics, compiled_loops("quadric").sum_quadrics.py_func):
+        summed = np.zeros_like(meant)
+        function(quadrics, start.owners, summed)
+        np.testing.assert_allclose(summed, meant, rtol=1e-12)
 
 
 def test_flat_sides_collapse_first_and_corners_stay():

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32
+from jaxtyping import Bool, Float64, Int32, UInt8
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.paint import paint_quadrics
@@ -18,6 +18,9 @@ SPARE = 65_536
 """Room in the heap beyond 2.2 entries for each face; a face has 1.5 edges, and stale entries go when it is full."""
 TURN_SHARE = 0.5
 """How much a turn of a face costs, over the square root of the mean area of the faces."""
+
+Looks = tuple[Float64[np.ndarray, "vertices channels"], float]
+"""Looks of the vertices and their weight (see ``paint``)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +54,18 @@ class Light:
         return Mesh(positions_m=self.unit.metres(self.places), faces=self.faces)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Halfway:
+    """A dense mesh whose cheapest edges are gone. What faces matter more decides little before, and all after."""
+
+    places: Float64[np.ndarray, "vertices 3"]
+    faces: Int32[np.ndarray, "faces 3"]
+    border: UInt8[np.ndarray, "vertices"]
+    """1 for vertices at borders."""
+    owners: Int32[np.ndarray, "dense"]
+    """As of ``Light``."""
+
+
 def unit_of(mesh: Mesh) -> Unit:
     """Middle and diagonal of the box."""
     low, high = mesh.bounds_m
@@ -64,33 +79,69 @@ def collapsed(
     dearest: float = np.inf,
     *,
     weights: Float64[np.ndarray, "faces"] | None = None,
-    paint: tuple[Float64[np.ndarray, "vertices channels"], float] | None = None,
+    paint: Looks | None = None,
     sparing: bool = False,
+    start: Halfway | None = None,
 ) -> Light:
     """Collapse edges to ``triangle_count``, or as long as none costs more than ``dearest``.
 
     The source is a surface without doubles or null faces. A cost is an area times a squared distance, both in shares
-    of the diagonal. ``weights`` say how much each face matters, ``paint`` gives the looks of the vertices and
-    their weight (see ``paint``). With ``sparing``, turns of faces cost too, and an edge may go into one of its ends:
-    that leaves faces as they were, where most of them can stay.
+    of the diagonal. ``weights`` say how much each face matters. With ``sparing``, turns of faces cost too, and an edge
+    may go into one of its ends: that leaves faces as they were, where most of them can stay. With ``start``, what it
+    lacks is not looked at again.
     """
-    kernels, loops = compiled_loops("quadric"), compiled_loops("collapse")
     run.checkpoint(0.0, "decimating")
-    unit = unit_of(source)
-    surface = working_arrays(kernels, unit.of(source.positions_m), source.faces, sparing=sparing)
+    surface = dense_surface(source, weights, paint, sparing=sparing)
+    if start is not None:
+        surface = gone_on(surface, start)
+    way, loops = in_order(surface), compiled_loops("collapse")
+    for limits in loops.LIMITS:
+        reduce_to(way, triangle_count, (dearest, *limits), run)
+        if surface.counts[loops.LIVE] <= triangle_count or np.isfinite(dearest):
+            break
+    faces, _, used, owners = survivors(surface)
+    if start is not None:
+        owners = np.where(start.owners >= 0, owners[start.owners], -1)
+    return Light(surface.places[used], faces, owners, unit_of(source))
+
+
+def halfway(source: Mesh, triangle_count: int, run: Run, paint: Looks | None = None) -> Halfway:
+    """As ``collapsed`` begins: to so many faces, or as few as no face turns far for and none becomes a sliver."""
+    run.checkpoint(0.0, "decimating")
+    surface = dense_surface(source, None, paint)
+    reduce_to(in_order(surface), triangle_count, (np.inf, *compiled_loops("collapse").LIMITS[0]), run)
+    faces, _, used, owners = survivors(surface)
+    return Halfway(surface.places[used], faces, surface.border[used], owners)
+
+
+def dense_surface(
+    source: Mesh, weights: Float64[np.ndarray, "faces"] | None, paint: Looks | None, *, sparing: bool = False
+) -> Any:
+    """Working arrays of a mesh with its quadrics; arguments as of ``collapsed``."""
+    kernels = compiled_loops("quadric")
+    surface = working_arrays(kernels, unit_of(source).of(source.positions_m), source.faces, sparing=sparing)
     kernels.link_corners(surface)
     kernels.gather_quadrics(surface, np.ones(len(source.faces)) if weights is None else weights)
     if paint is not None:
         surface.quadrics[:] += paint_quadrics(surface.places, source.faces, *paint)
-    room = round(2.2 * len(source.faces)) + SPARE
-    heap = kernels.Heap(np.zeros(room), np.zeros((room, 3), np.int32))
-    way = Collapses(loops, (surface, heap))
-    for limits in loops.LIMITS:
-        reduce_to(way, triangle_count, (dearest, *limits), run)
-        if surface.counts[kernels.LIVE] <= triangle_count or np.isfinite(dearest):
-            break
-    faces, _, used, owners = survivors(surface)
-    return Light(surface.places[used], faces, owners, unit)
+    return surface
+
+
+def gone_on(dense: Any, start: Halfway) -> Any:
+    """Working arrays of what ``start`` has left, with the quadrics of the dense surface."""
+    kernels = compiled_loops("quadric")
+    surface = working_arrays(kernels, start.places.copy(), start.faces)
+    kernels.link_corners(surface)
+    kernels.sum_quadrics(dense.quadrics, start.owners, surface.quadrics)
+    surface.border[:] = start.border
+    return surface
+
+
+def in_order(surface: Any) -> "Collapses":
+    """Collapses by cost, the cheapest first."""
+    room = round(2.2 * len(surface.faces)) + SPARE
+    heap = compiled_loops("quadric").Heap(np.zeros(room), np.zeros((room, 3), np.int32))
+    return Collapses(compiled_loops("collapse"), (surface, heap))
 
 
 def survivors(

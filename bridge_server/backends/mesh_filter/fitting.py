@@ -15,7 +15,7 @@ from jaxtyping import Float64, Int32, Int64, UInt8
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.borders import Borders, border_pulls, borders_of
 from bridge_server.backends.mesh_filter.collapsing import Light
-from bridge_server.backends.mesh_filter.sampling import Gap, Walkable, back_places, dense_samples
+from bridge_server.backends.mesh_filter.sampling import DenseSamples, Gap, Walkable, back_places, dense_samples
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
 
@@ -144,13 +144,13 @@ def far_around(fit: Fit) -> Float64[np.ndarray, "vertices"]:
     return around
 
 
-def begun(source: Mesh, light: Light) -> Fit:
-    """Samples find their first places by what the collapses made of their vertices."""
-    dense = Walkable.of(light.unit.of(source.positions_m), np.array(source.faces))
+def begun(source: Mesh, light: Light, samples: DenseSamples | None = None) -> Fit:
+    """Samples, made anew where none are given, find their first places by what became of their vertices."""
+    samples = samples or samples_of(source, light)
+    dense = samples.surface
     slim = Walkable.of(light.places.copy(), light.faces.copy())
-    points, of_face, weights = dense_samples(dense, len(light.faces))
-    stays = light.owners[dense.faces[of_face, 0]] >= 0
-    points, of_face, weights = points[stays], of_face[stays], weights[stays]
+    stays = light.owners[dense.faces[samples.faces, 0]] >= 0
+    points, of_face, weights = samples.points[stays], samples.faces[stays], samples.weights[stays]
     onto_light = Gap.of(points, slim.first_face[light.owners[dense.faces[of_face, 0]]], weights)
     onto_light.walk(slim)
     onto_light.search(slim, LOST)
@@ -165,19 +165,24 @@ def begun(source: Mesh, light: Light) -> Fit:
     compiled_loops("turning").opposite_faces(slim.surface, opposite)
     boost = np.ones(len(points) + len(faces))
     fit = Fit(dense, slim, held, borders, opposite, onto_light, onto_dense, of_face, boost)
+    fit.onto_dense.walk(dense)
     start_again(fit, faces)
     return fit
 
 
+def samples_of(source: Mesh, light: Light) -> DenseSamples:
+    """Samples of the dense mesh, as ``begun`` takes them: the same for all light meshes of as many faces."""
+    return dense_samples(Walkable.of(light.unit.of(source.positions_m), np.array(source.faces)), len(light.faces))
+
+
 def start_again(fit: Fit, light_faces: Int64[np.ndarray, "samples"]) -> None:
-    """Walk on the dense mesh, from where samples of the same light face lie if that is nearer."""
-    fit.onto_dense.walk(fit.dense)
-    fit.onto_dense.search(fit.dense, LOST_BACK)
+    """Walk on the dense mesh from where samples of the same light face lie, where that is nearer than before."""
     found = fit.onto_dense.found
+    before = found.faces.copy()
     compiled_loops("walking").start_at_samples(
         fit.onto_light.found, fit.dense_faces, light_faces, found.points, found.squares, found.faces
     )
-    fit.onto_dense.walk(fit.dense)
+    fit.onto_dense.walk(fit.dense, np.flatnonzero(found.faces != before))
     fit.onto_dense.search(fit.dense, LOST_BACK)
 
 
@@ -185,11 +190,14 @@ def turn_edges(fit: Fit) -> None:
     """Turn edges and bring all that hangs on them up to date."""
     turning = compiled_loops("turning")
     weights = fit.onto_light.weights * fit.boost[: len(fit.onto_light.weights)]
-    surface = fit.light.surface
+    surface, before = fit.light.surface, fit.light.faces.copy()
     if turning.turn_edges(surface, fit.onto_light.found, weights, fit.light.normals(), fit.opposite, LEAST_GAIN):
         fit.light.list_again()
         turning.opposite_faces(surface, fit.opposite)
-        fit.onto_light.walk(fit.light)
+        touched = np.zeros(len(fit.light.places), np.bool_)
+        touched[before[(fit.light.faces != before).any(axis=1)]] = True
+        near = touched[fit.light.faces].any(axis=1)
+        fit.onto_light.walk(fit.light, np.flatnonzero(near[fit.onto_light.found.faces]))
 
 
 def move_vertices(fit: Fit) -> None:
@@ -197,7 +205,10 @@ def move_vertices(fit: Fit) -> None:
     moving = compiled_loops("fitting")
     surface, normals = fit.light.surface, fit.light.normals()
     faces, shares, back_weights = back_places(fit.light)
-    fit.onto_dense.points[...] = fit.light.at(faces, shares)
+    places = fit.light.at(faces, shares)
+    moved = np.flatnonzero((places != fit.onto_dense.points).any(axis=1))
+    fit.onto_dense.points[...] = places
+    fit.onto_dense.walk(fit.dense, moved)
     start_again(fit, faces)
     fit.onto_dense.weights[...] = back_weights
     split, count = len(fit.onto_light.weights), len(fit.boost)
@@ -217,7 +228,7 @@ def move_vertices(fit: Fit) -> None:
     damping = DAMPING * moving.vertex_weights(surface, pulls, False) + 1e-12
     before = fit.light.places.copy()
     fit.light.places[...] += moving.fitted_moves(surface, pulls, fit.held, damping, SOLVER_ROUNDS)
-    moving.undo_turns(surface, fit.opposite, before, normals, LEAST_COSINE, LEAST_FOLD)
+    moving.undo_turns(surface, fit.opposite, np.arange(len(fit.light.faces)), before, normals, LEAST_COSINE, LEAST_FOLD)
     fit.onto_light.walk(fit.light)
     fit.onto_light.search(fit.light, LOST_LATER)
     fit.onto_dense.points[...] = fit.light.at(faces, shares)

@@ -20,7 +20,7 @@ class Pulls(NamedTuple):
     weights: np.ndarray
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def point_pulls(surface, points, normals, pulls, start, toward):
     """Fill rows from ``start``: from places on the surface to points, along the normal where a place is inside a face.
 
@@ -45,7 +45,7 @@ def point_pulls(surface, points, normals, pulls, start, toward):
         pulls.directions[row, 0], pulls.directions[row, 1], pulls.directions[row, 2] = nx, ny, nz
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def vertex_weights(surface, pulls, squared):
     """Sum of the weights around each vertex, by share or by its square."""
     result = np.zeros(len(surface.places))
@@ -56,7 +56,7 @@ def vertex_weights(surface, pulls, squared):
     return result
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def spread(surface, pulls, held, damping, moves, sign, result):
     """J^T W (J moves + sign * residuals) + damping * moves; J takes moves of vertices to moves along the directions."""
     for vertex in range(len(moves)):
@@ -80,7 +80,7 @@ def spread(surface, pulls, held, damping, moves, sign, result):
             result[vertex, 0], result[vertex, 1], result[vertex, 2] = 0.0, 0.0, 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def fitted_moves(surface, pulls, held, damping, rounds):
     """Moves of the vertices that follow the pulls best, by conjugate gradients with a diagonal preconditioner."""
     count = len(surface.places)
@@ -109,14 +109,18 @@ def fitted_moves(surface, pulls, held, damping, rounds):
     return moves
 
 
-@njit(cache=True)
-def undo_turns(surface, opposite, before, normals, least_cosine, least_fold):
-    """Take moves back around faces that turned too far, or that fold on a neighbour and did not before."""
-    fresh = np.zeros((len(surface.faces), 3))
+@njit(cache=True, nogil=True)
+def undo_turns(surface, opposite, rows, before, normals, least_cosine, least_fold):
+    """Take moves back around faces that turned too far, or that fold on a neighbour and did not before.
+
+    ``rows`` names the faces at vertices that moved.
+    """
+    fresh = normals.copy()
     for turn in range(8):
-        face_normals(surface.places, surface.faces, fresh)
+        for face in rows:
+            face_normals(surface.places, surface.faces[face : face + 1], fresh[face : face + 1])
         turned = 0
-        for face in range(len(surface.faces)):
+        for face in rows:
             bad = (normals[face] ** 2).sum() > 0.0 and (fresh[face] * normals[face]).sum() < least_cosine
             for k in range(3):
                 other = opposite[face, k]

@@ -82,7 +82,7 @@ def add_plane(quadric, nx, ny, nz, offset, weight):
     quadric[9] += weight * offset * offset
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def cross_of(places, a, b, c):
     """Twice the area vector of a triangle."""
     ux, uy, uz = places[b, 0] - places[a, 0], places[b, 1] - places[a, 1], places[b, 2] - places[a, 2]
@@ -113,6 +113,15 @@ def gather_quadrics(surface, weights):
 
 
 @njit(cache=True)
+def sum_quadrics(quadrics, owners, result):
+    """Add the quadric of each vertex to that of its owner; -1 has none."""
+    for vertex in range(len(owners)):
+        if owners[vertex] >= 0:
+            for k in range(11):
+                result[owners[vertex], k] += quadrics[vertex, k]
+
+
+@njit(cache=True)
 def hold_border(surface, start, end, nx, ny, nz):
     """The squared distance to the line of a border edge: to a plane upright on its face, and to that of the face."""
     surface.border[start] = 1
@@ -130,7 +139,7 @@ def hold_border(surface, start, end, nx, ny, nz):
             add_plane(surface.quadrics[vertex], nx, ny, nz, above, weight)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def faces_between(surface, a, b):
     """How many faces two vertices share."""
     found = 0
@@ -153,33 +162,43 @@ def cost_at(q, r, x, y, z):
     return max(cost + z * ((q[5] + r[5]) * z + 2.0 * (q[8] + r[8])) + q[9] + r[9], 0.0)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def best_place(surface, u, v):
     """Where the vertex of a collapsed edge goes, and what it costs."""
-    p, q = surface.places[u], surface.places[v]
-    s, t = surface.quadrics[u], surface.quadrics[v]
-    mx, my, mz = 0.5 * (p[0] + q[0]), 0.5 * (p[1] + q[1]), 0.5 * (p[2] + q[2])
-    a, b, c, d, e, f = s[0] + t[0], s[1] + t[1], s[2] + t[2], s[3] + t[3], s[4] + t[4], s[5] + t[5]
-    gx, gy, gz = s[6] + t[6], s[7] + t[7], s[8] + t[8]
+    return place_between(surface.places, surface.quadrics, surface.border, u, v)
+
+
+@njit(cache=True, forceinline=True)
+def place_between(places, quadrics, border, u, v):
+    """As ``best_place``, by single numbers: views of rows and who holds them cost more than the work."""
+    px, py, pz, qx, qy, qz = places[u, 0], places[u, 1], places[u, 2], places[v, 0], places[v, 1], places[v, 2]
+    mx, my, mz = 0.5 * (px + qx), 0.5 * (py + qy), 0.5 * (pz + qz)
+    a, b, c = quadrics[u, 0] + quadrics[v, 0], quadrics[u, 1] + quadrics[v, 1], quadrics[u, 2] + quadrics[v, 2]
+    d, e, f = quadrics[u, 3] + quadrics[v, 3], quadrics[u, 4] + quadrics[v, 4], quadrics[u, 5] + quadrics[v, 5]
+    gx, gy, gz = quadrics[u, 6] + quadrics[v, 6], quadrics[u, 7] + quadrics[v, 7], quadrics[u, 8] + quadrics[v, 8]
+    area = quadrics[u, 10] + quadrics[v, 10]
     # Move by the least step from the middle: (A + pull) step = -(A m + b)
     rx = -(a * mx + b * my + c * mz + gx)
     ry = -(b * mx + d * my + e * mz + gy)
     rz = -(c * mx + e * my + f * mz + gz)
     trace = a + d + f
-    if surface.border[u] or surface.border[v]:
-        trace = min(trace, s[10] + t[10])
+    if border[u] or border[v]:
+        trace = min(trace, area)
     pull = PULL * trace + 1e-300
     a2, d2, f2 = a + pull, d + pull, f + pull
     c00, c01, c02 = d2 * f2 - e * e, c * e - b * f2, b * e - c * d2
+    c11, c12, c22 = a2 * f2 - c * c, b * c - a2 * e, a2 * d2 - b * b
     det = a2 * c00 + b * c01 + c * c02
     x, y, z = mx, my, mz
     if det > 0.0:
         x += (c00 * rx + c01 * ry + c02 * rz) / det
-        y += (c01 * rx + (a2 * f2 - c * c) * ry + (b * c - a2 * e) * rz) / det
-        z += (c02 * rx + (b * c - a2 * e) * ry + (a2 * d2 - b * b) * rz) / det
-    cost = cost_at(s, t, x, y, z)
-    span = (p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2
-    return x, y, z, cost + SHORT * span * (s[10] + t[10])
+        y += (c01 * rx + c11 * ry + c12 * rz) / det
+        z += (c02 * rx + c12 * ry + c22 * rz) / det
+    cost = x * (a * x + 2.0 * (b * y + c * z + quadrics[u, 6] + quadrics[v, 6]))
+    cost += y * (d * y + 2.0 * (e * z + quadrics[u, 7] + quadrics[v, 7]))
+    cost = max(cost + z * (f * z + 2.0 * gz) + quadrics[u, 9] + quadrics[v, 9], 0.0)
+    span = (px - qx) ** 2 + (py - qy) ** 2 + (pz - qz) ** 2
+    return x, y, z, cost + SHORT * span * area
 
 
 @njit(cache=True)

@@ -95,10 +95,11 @@ class Gap:
         """The samples; may be changed in place."""
         return np.asarray(self.found.points)
 
-    def walk(self, onto: Walkable) -> None:
-        """Find the nearest places anew."""
+    def walk(self, onto: Walkable, rows: Int64[np.ndarray, "some"] | None = None) -> None:
+        """Find the nearest places anew; only of some samples where ``rows`` are given."""
         locate = compiled_loops("walking").locate
-        over_blocks(lambda block: locate(onto.surface, self.found, block.start, block.stop), len(self.points), BLOCK)
+        rows = np.arange(len(self.points)) if rows is None else rows
+        over_blocks(lambda block: locate(onto.surface, self.found, rows, block.start, block.stop), len(rows), BLOCK)
 
     def search(self, onto: Walkable, count: int) -> None:
         """Search the whole surface for the samples that are farthest: a walk may have stopped in a fold."""
@@ -108,10 +109,20 @@ class Gap:
         over_blocks(lambda block: search_all(onto.surface, self.found, rows, block.start, block.stop), count, 16)
 
 
-def dense_samples(
-    dense: Walkable, light_faces: int
-) -> tuple[Float64[np.ndarray, "samples 3"], Int64[np.ndarray, "samples"], Float64[np.ndarray, "samples"]]:
-    """Vertices of the dense mesh, evenly picked, and random places on its faces: where, in which face, what weight."""
+@dataclass(frozen=True, slots=True, eq=False)
+class DenseSamples:
+    """A dense mesh and its samples for a light one."""
+
+    surface: Walkable
+    points: Float64[np.ndarray, "samples 3"]
+    faces: Int64[np.ndarray, "samples"]
+    """In which dense face each lies."""
+    weights: Float64[np.ndarray, "samples"]
+    """Share of the area; they sum to 1."""
+
+
+def dense_samples(dense: Walkable, light_faces: int) -> DenseSamples:
+    """Vertices of the dense mesh, evenly picked, and random places on its faces."""
     random = np.random.default_rng(SEED)
     wanted = min(SAMPLES_PER_FACE * light_faces, MOST_SAMPLES)
     areas = dense.areas()
@@ -124,7 +135,7 @@ def dense_samples(
     part = len(vertices) / (len(vertices) + inside)
     weights = np.concatenate([part * around / max(around.sum(), 1e-300), np.full(inside, (1.0 - part) / inside)])
     points = np.concatenate([dense.places[vertices], dense.at(face, shares)])
-    return points, np.concatenate([dense.first_face[vertices].astype(np.int64), face]), weights
+    return DenseSamples(dense, points, np.concatenate([dense.first_face[vertices].astype(np.int64), face]), weights)
 
 
 def back_places(

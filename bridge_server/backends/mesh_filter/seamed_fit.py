@@ -153,7 +153,8 @@ def move_points(fit: LevelFit) -> None:
     damping = DAMPING * moving.vertex_weights(surface, pulls, False) + 1e-12
     before = fit.level.places.copy()
     fit.level.places[...] += moving.fitted_moves(surface, pulls, fit.held.view(np.uint8), damping, SOLVER_ROUNDS)
-    moving.undo_turns(surface, fit.opposite, before, normals, LEAST_COSINE, LEAST_FOLD)
+    every = np.arange(len(surface.faces))
+    moving.undo_turns(surface, fit.opposite, every, before, normals, LEAST_COSINE, LEAST_FOLD)
     find_again(fit)
 
 

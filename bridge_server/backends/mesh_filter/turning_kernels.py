@@ -13,7 +13,7 @@ LEAST_QUALITY = 0.05
 """Shape of the worst triangle that a turn may make (1 is equilateral)."""
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def opposite_faces(surface, opposite):
     """Across each half-edge the other face; -1 at borders, and where three meet or two wind against each other."""
     faces = surface.faces
@@ -33,7 +33,7 @@ def opposite_faces(surface, opposite):
             opposite[face, k] = across if shared == 1 else -1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def sort_by_face(of_sample, starts, order):
     """Samples of each face in one row."""
     starts[:] = 0
@@ -48,7 +48,7 @@ def sort_by_face(of_sample, starts, order):
         fill[face] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def joined(surface, u, v):
     """Whether an edge runs between two vertices."""
     for at in range(surface.starts[u], surface.starts[u + 1]):
@@ -58,7 +58,7 @@ def joined(surface, u, v):
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def is_sound(places, a, b, c, normal):
     """Whether a triangle faces about the way of the normal and is no needle."""
     p, q, r = places[a], places[b], places[c]
@@ -73,7 +73,7 @@ def is_sound(places, a, b, c, normal):
     return length * 3.4641016 > LEAST_QUALITY * sides
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def cost_of_pair(places, found, weights, rows, count, pair, nearer):
     """Weighted squared distances of samples to the nearer of two triangles, which is written to ``nearer``."""
     total = 0.0
@@ -87,7 +87,7 @@ def cost_of_pair(places, found, weights, rows, count, pair, nearer):
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def gather_rows(starts, order, face, other, rows):
     """Samples of two faces; how many."""
     count = 0
@@ -100,7 +100,7 @@ def gather_rows(starts, order, face, other, rows):
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def turn_edges(surface, found, weights, normals, opposite, least_gain):
     """Turn edges where that lowers the cost of their samples by a share; a vertex takes part once a call.
 

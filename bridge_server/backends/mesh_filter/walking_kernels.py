@@ -36,7 +36,7 @@ class Found(NamedTuple):
     """Squared distance to it."""
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def list_around(faces, starts, around):
     """Faces of each vertex in one row."""
     starts[:] = 0
@@ -111,10 +111,11 @@ def nearest_on_face(a, b, c, x, y, z):
 
 
 @njit(cache=True, nogil=True)
-def locate(surface, found, start, end):
-    """Walk the points of a range to their nearest places."""
+def locate(surface, found, rows, start, end):
+    """Walk the points named by a range of ``rows`` to their nearest places."""
     places, faces = surface.places, surface.faces
-    for i in range(start, end):
+    for at in range(start, end):
+        i = rows[at]
         x, y, z = found.points[i]
         face = found.faces[i]
         least, s0, s1, s2 = nearest_on_face(
@@ -124,8 +125,8 @@ def locate(surface, found, start, end):
             here = face
             for k in range(3):
                 vertex = faces[here, k]
-                for at in range(surface.starts[vertex], surface.starts[vertex + 1]):
-                    other = surface.around[at]
+                for slot in range(surface.starts[vertex], surface.starts[vertex + 1]):
+                    other = surface.around[slot]
                     if other in (here, face):
                         continue
                     if is_beyond(places, faces, other, x, y, z, least):
@@ -142,7 +143,7 @@ def locate(surface, found, start, end):
         found.squares[i] = least
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def face_normals(places, faces, normals):
     """Unit normals; zeros where there is no area."""
     for face in range(len(faces)):
@@ -176,7 +177,7 @@ def search_all(surface, found, rows, start, end):
                 found.shares[i, 0], found.shares[i, 1], found.shares[i, 2] = s0, s1, s2
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def start_at_samples(onto_light, of_sample, light_faces, points, squares, starts):
     """Walks from a light face begin where the nearest of its samples lies, if that is nearer than where they ended.
 
