@@ -2,7 +2,8 @@
 
 The folder is named by the digest of all such modules, because Numba does not notice that a function in another file,
 which it compiled into this one, has changed. ``python -m bridge_server.backends.compiled`` compiles ahead of time what
-decimation, previews, levels of detail and quads need; ``./forge`` does it at set-up.
+decimation, previews and levels of detail need; ``./forge`` does it at set-up. What few ask for, as rows of quads, is
+compiled at its first use.
 """
 
 import hashlib
@@ -42,11 +43,10 @@ def compiler_availability() -> Availability:
 
 
 def compile_all() -> None:
-    """Run the own mesh filters once on a small mesh, which compiles all they need."""
+    """Run the mesh filters of the shipped presets once on a small mesh, which compiles all they need."""
     import numpy as np
 
     from bridge_server.backends.mesh_filter.base import SeamedMesh
-    from bridge_server.backends.mesh_filter.field import QuadFieldFilter
     from bridge_server.backends.mesh_filter.quadric import QuadricFilter
     from bridge_server.backends.mesh_filter.quick import QuickFilter
     from bridge_server.run import SilentRun
@@ -66,11 +66,11 @@ def compile_all() -> None:
         faces=np.concatenate([faces[(faces < 84).all(axis=1)], apart]).astype(np.int32),
     )
     QuadricFilter().collapse_with_seams(seamed, (60,), np.inf, SilentRun())
-    # On a flat sheet a whole row of quads goes, on a steep one none may.
-    for height, mesh_filter in ((1.0, QuadricFilter()), (1.0, QuickFilter()), (0.05, QuadFieldFilter())):
-        places = np.stack([u, v, height * np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)
-        mesh_filter.decimate(Mesh(positions_m=places.astype(np.float32), faces=faces), 60, SilentRun())
-    QuickFilter().piece_count(Mesh(positions_m=places.astype(np.float32), faces=faces))
+    places = np.stack([u, v, np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)
+    sheet = Mesh(positions_m=places.astype(np.float32), faces=faces)
+    for mesh_filter in (QuadricFilter(), QuickFilter()):
+        mesh_filter.decimate(sheet, 60, SilentRun())
+    QuickFilter().piece_count(sheet)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def sparing_place(surface, u, v):
     return x, y, z, cost
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def push_edge(surface, heap, u, v):
     """Put an edge in the heap."""
     # In one function the rare way would keep the compiler from unfolding the common one, which then takes longer
@@ -80,7 +80,7 @@ def push_edge(surface, heap, u, v):
     push(surface, heap, u, v, surface.stamps[u] + surface.stamps[v], cost)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def push(surface, heap, u, v, stamp, cost):
     """Put an entry in the heap."""
     place = surface.counts[HEAPED]
@@ -97,7 +97,7 @@ def push(surface, heap, u, v, stamp, cost):
     ends[place, 0], ends[place, 1], ends[place, 2] = u, v, stamp
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def drop_first(surface, heap):
     """Take the cheapest entry off."""
     costs, ends = heap.costs, heap.ends
@@ -134,7 +134,7 @@ def fill_heap(surface, heap):
                     push_edge(surface, heap, u, v)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def prune(surface, vertex):
     """Unchain the corners of faces that are gone; the number of faces left."""
     before, corner, count = -1, surface.first[vertex], 0
@@ -150,7 +150,7 @@ def prune(surface, vertex):
     return count
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def keeps_topology(surface, u, v):
     """Link condition (Dey et al. 1999); no piece folds flat or vanishes. Chains of both ends are pruned."""
     around = prune(surface, u) + prune(surface, v)
@@ -185,7 +185,7 @@ def keeps_topology(surface, u, v):
     return not (shared == 2 and surface.border[u] and surface.border[v])
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def keeps_shape(surface, u, v, x, y, z, least_cosine, least_quality):
     """No face around u, but those at v, turns over or becomes a sliver when u moves."""
     places = surface.places
@@ -215,7 +215,7 @@ def keeps_shape(surface, u, v, x, y, z, least_cosine, least_quality):
     return True
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def is_least_shell(surface, u, v):
     """Whether an edge belongs to a closed shell of four faces, from which no edge can be collapsed."""
     if surface.border[u] or surface.border[v] or prune(surface, u) != 3 or prune(surface, v) != 3:
@@ -243,7 +243,7 @@ def drop_shell(surface, u):
             corner = surface.onward[corner]
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def merge(surface, u, v):
     """Give the faces of v to u; those at both go."""
     tail = -1
@@ -274,7 +274,7 @@ def merge(surface, u, v):
     surface.stamps[v] += 1
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def push_around(surface, heap, u):
     """Put all edges at a vertex in the heap."""
     surface.counts[TAG] += 2

@@ -213,7 +213,7 @@ def move_vertices(fit: Fit) -> None:
     fit.onto_dense.weights[...] = back_weights
     split, count = len(fit.onto_light.weights), len(fit.boost)
     pulls = moving.Pulls(
-        faces=np.concatenate([fit.onto_light.found.faces, faces]),
+        faces=np.concatenate([fit.onto_light.found.faces, faces.astype(np.int32)]),
         shares=np.concatenate([fit.onto_light.found.shares, shares]),
         directions=np.zeros((count, 3)),
         residuals=np.zeros(count),

@@ -82,7 +82,7 @@ def add_plane(quadric, nx, ny, nz, offset, weight):
     quadric[9] += weight * offset * offset
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def cross_of(places, a, b, c):
     """Twice the area vector of a triangle."""
     ux, uy, uz = places[b, 0] - places[a, 0], places[b, 1] - places[a, 1], places[b, 2] - places[a, 2]
@@ -139,7 +139,7 @@ def hold_border(surface, start, end, nx, ny, nz):
             add_plane(surface.quadrics[vertex], nx, ny, nz, above, weight)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def faces_between(surface, a, b):
     """How many faces two vertices share."""
     found = 0
@@ -162,13 +162,13 @@ def cost_at(q, r, x, y, z):
     return max(cost + z * ((q[5] + r[5]) * z + 2.0 * (q[8] + r[8])) + q[9] + r[9], 0.0)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def best_place(surface, u, v):
     """Where the vertex of a collapsed edge goes, and what it costs."""
     return place_between(surface.places, surface.quadrics, surface.border, u, v)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def place_between(places, quadrics, border, u, v):
     """As ``best_place``, by single numbers: views of rows and who holds them cost more than the work."""
     px, py, pz, qx, qy, qz = places[u, 0], places[u, 1], places[u, 2], places[v, 0], places[v, 1], places[v, 2]
