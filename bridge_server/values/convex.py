@@ -58,7 +58,8 @@ def reduced_hulls(hull: Mesh, counts: Sequence[int], slack_m: float) -> Iterator
 
     A hull of fewer vertices lies inside; its faces are pushed out where a vertex of the whole one is farther than
     ``slack_m`` outside, but never out of the bounding box, so what stood on the floor still does. The last one is the
-    hull itself where a count allows it.
+    hull itself where a count allows it. A count whose vertices lie in one plane is left out; where it is the last one,
+    the hull itself stands in.
     """
     order: Int64[np.ndarray, "chosen"] | None = None
     for count in counts:
@@ -67,7 +68,13 @@ def reduced_hulls(hull: Mesh, counts: Sequence[int], slack_m: float) -> Iterator
             return
         if order is None:
             order = farthest_first(hull.positions_m, min(max(counts), len(hull.positions_m)))
-        yield _grown(convex_hull(hull.positions_m[order[:count]]), hull, slack_m)
+        try:
+            smaller = _grown(convex_hull(hull.positions_m[order[:count]]), hull, slack_m)
+        except ValueError:
+            if count != counts[-1]:
+                continue
+            smaller = hull
+        yield smaller
 
 
 def _grown(result: Mesh, hull: Mesh, slack_m: float) -> Mesh:

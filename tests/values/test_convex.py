@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from bridge_server.values.convex import convex_hull, farthest_first, is_convex, outside_distance_m, reduced_hull
+from bridge_server.values import convex
+from bridge_server.values.convex import (
+    convex_hull,
+    farthest_first,
+    is_convex,
+    outside_distance_m,
+    reduced_hull,
+    reduced_hulls,
+)
 from bridge_server.values.mesh import Mesh, is_watertight, volume_m3
 from tests import shapes
 
@@ -101,3 +109,19 @@ def test_points_that_nearly_share_a_plane_are_no_obstacle():
     points = np.float32(millimetres) / 1000
     chosen = farthest_first(convex_hull(points).positions_m, 64)
     assert sorted(chosen) == list(range(len(points)))
+
+
+@pytest.mark.parametrize(("flat", "counts"), [({6}, (6, 12)), ({6, 12}, (6, 12)), ({6}, (6,))])
+def test_a_count_that_comes_out_flat_is_left_out(monkeypatch, flat, counts):
+    """Pushed faces are clipped to the box, which took all six vertices of a piece with a wide floor into the floor."""
+    ball, grown = convex_hull(shapes.sphere(subdivisions=2).positions_m), convex._grown
+
+    def clipped(result, hull, slack_m):
+        if len(result.positions_m) in flat:
+            return convex_hull(result.positions_m * np.array([1.0, 0.0, 1.0], np.float32))
+        return grown(result, hull, slack_m)
+
+    monkeypatch.setattr(convex, "_grown", clipped)
+    (found,) = reduced_hulls(ball, counts, 0.02)
+    assert is_watertight(found)
+    assert (found is ball) == (counts[-1] in flat)
