@@ -106,6 +106,7 @@ class LevelJudge:
     def __init__(self, unwrapped: UnwrappedMesh) -> None:
         self.unwrapped, self.base = unwrapped, unwrapped.welded_mesh()
         self.raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
+        self.texture = TexturePlaces.of(self.raycaster, unwrapped)
 
     def figures(self, level: UnwrappedMesh, is_hull: bool) -> dict[str, float]:
         """Shares of the diagonal; a hull shows texture where it can, so nothing is said of its sliding."""
@@ -122,7 +123,7 @@ class LevelJudge:
         shown = np.einsum("kc,fcd->fkd", weights, corners).reshape(-1, 3)
         uvs = np.einsum("kc,fcd->fkd", weights, level.uvs.astype(np.float64)[level.faces]).reshape(-1, 2)
         charts = np.repeat(level.charts, len(weights))
-        found = TexturePlaces.of(self.raycaster, self.unwrapped).nearest(uvs, charts)
+        found = self.texture.nearest(uvs, charts)
         there = self.unwrapped.positions_m.astype(np.float64)[self.unwrapped.faces[found.faces]]
         meant = np.einsum("nk,nkd->nd", found.barycentrics.astype(np.float64), there)
         return float(np.average(np.linalg.norm(shown - meant, axis=1), weights=np.repeat(area, len(weights))))

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks import _machine
 from benchmarks.meshes import MESHES, BenchMesh
-from bridge_server.backends.compiled import compile_all
+from bridge_server.backends.compiled import compile_all, small_sheet
 from bridge_server.backends.mesh_filter.base import MESH_FILTERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.backends.unwrapper.base import UNWRAPPERS
@@ -147,11 +147,7 @@ def means_of(rows: dict[str, dict[str, object]], name: str) -> dict[str, object]
 def compile_loops() -> None:
     """Those of both filters. On a flat sheet a whole row of quads goes, on a steep one none may."""
     compile_all()
-    u, v = np.meshgrid(np.arange(12), np.arange(12), indexing="ij")
-    a = (u[:-1, :-1] * 12 + v[:-1, :-1]).reshape(-1)
-    faces = np.concatenate([np.stack([a, a + 12, a + 1], 1), np.stack([a + 1, a + 12, a + 13], 1)]).astype(np.int32)
-    places = np.stack([u, v, 0.05 * np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3).astype(np.float32)
-    MESH_FILTERS.load("quad_field").decimate(Mesh(positions_m=places, faces=faces), 60, SilentRun())
+    MESH_FILTERS.load("quad_field").decimate(small_sheet(0.05), 60, SilentRun())
 
 
 def main() -> None:

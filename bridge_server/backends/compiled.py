@@ -13,9 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from bridge_server.backends.table import Availability
 from bridge_server.home import cache_home
+
+if TYPE_CHECKING:
+    from bridge_server.values.mesh import Mesh
 
 PACKAGE = "bridge_server.backends.mesh_filter"
 
@@ -42,6 +46,19 @@ def compiler_availability() -> Availability:
     return Availability(available=False, detail="the package numba is not installed.", remedy="pip install numba")
 
 
+def small_sheet(height: float) -> "Mesh":
+    """A wavy sheet of 12 by 12 vertices, one apart, to compile loops on."""
+    import numpy as np
+
+    from bridge_server.values.mesh import Mesh
+
+    u, v = np.meshgrid(np.arange(12), np.arange(12), indexing="ij")
+    a = (u[:-1, :-1] * 12 + v[:-1, :-1]).reshape(-1)
+    faces = np.concatenate([np.stack([a, a + 12, a + 1], 1), np.stack([a + 1, a + 12, a + 13], 1)]).astype(np.int32)
+    places = np.stack([u, v, height * np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)
+    return Mesh(positions_m=places.astype(np.float32), faces=faces)
+
+
 def compile_all() -> None:
     """Run the mesh filters of the shipped presets once on a small mesh, which compiles all they need."""
     import numpy as np
@@ -50,24 +67,20 @@ def compile_all() -> None:
     from bridge_server.backends.mesh_filter.quadric import QuadricFilter
     from bridge_server.backends.mesh_filter.quick import QuickFilter
     from bridge_server.run import SilentRun
-    from bridge_server.values.mesh import Mesh
 
-    u, v = np.meshgrid(np.arange(12), np.arange(12), indexing="ij")
-    a = (u[:-1, :-1] * 12 + v[:-1, :-1]).reshape(-1)
-    faces = np.concatenate([np.stack([a, a + 12, a + 1], 1), np.stack([a + 1, a + 12, a + 13], 1)]).astype(np.int32)
+    sheet = small_sheet(1.0)
+    places, faces = sheet.positions_m.astype(np.float64), sheet.faces
     # One seam, along u = 6: wedges of the upper side have coordinates of their own.
     wedges = np.concatenate([np.arange(144), np.arange(72, 84)])
     upper = faces[(faces >= 72).all(axis=1)]
     apart = np.where((upper >= 72) & (upper < 84), upper + 72, upper)
     seamed = SeamedMesh(
-        positions=np.stack([u, v, np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3).astype(np.float64),
-        uvs=np.stack([u, v], axis=-1).reshape(-1, 2)[wedges] + np.where(np.arange(156) < 144, 0.0, 20.0)[:, None],
+        positions=places,
+        uvs=places[wedges, :2] + np.where(np.arange(156) < 144, 0.0, 20.0)[:, None],
         points=wedges.astype(np.int32),
         faces=np.concatenate([faces[(faces < 84).all(axis=1)], apart]).astype(np.int32),
     )
     QuadricFilter().collapse_with_seams(seamed, (60,), np.inf, SilentRun())
-    places = np.stack([u, v, np.sin(u) * np.cos(v)], axis=-1).reshape(-1, 3)
-    sheet = Mesh(positions_m=places.astype(np.float32), faces=faces)
     for mesh_filter in (QuadricFilter(), QuickFilter()):
         mesh_filter.decimate(sheet, 60, SilentRun())
     QuickFilter().piece_count(sheet)

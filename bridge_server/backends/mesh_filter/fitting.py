@@ -8,6 +8,7 @@ with the least product of mean, mean and largest distance is kept, the state bef
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, UInt8
@@ -15,7 +16,14 @@ from jaxtyping import Float64, Int32, Int64, UInt8
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.borders import Borders, border_pulls, borders_of
 from bridge_server.backends.mesh_filter.collapsing import Light
-from bridge_server.backends.mesh_filter.sampling import DenseSamples, Gap, Walkable, back_places, dense_samples
+from bridge_server.backends.mesh_filter.sampling import (
+    DenseSamples,
+    Gap,
+    Walkable,
+    back_places,
+    dense_samples,
+    farthest_at_faces,
+)
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
 
@@ -111,13 +119,17 @@ def best_round(fit: Fit, run: Run, *, turning: bool = True) -> Round:
         if turning:
             turn_edges(fit)
         if turn > 0:
-            distances = fit.distances
-            over = np.clip((distances / max(distances.max(), 1e-300) - FAR_SHARE) / (1.0 - FAR_SHARE), 0.0, 1.0)
-            fit.boost *= 1.0 + FAR_GAIN * over * over
+            fit.boost *= heavier(fit.distances)
         move_vertices(fit)
         if fit.score < best.score:
             best = fit.now()
     return best
+
+
+def heavier(distances: Float64[np.ndarray, "samples"]) -> Float64[np.ndarray, "samples"]:
+    """How many times as heavy each sample is to become: those that lie far, up to twice."""
+    over = np.clip((distances / max(distances.max(), 1e-300) - FAR_SHARE) / (1.0 - FAR_SHARE), 0.0, 1.0)
+    return np.asarray(1.0 + FAR_GAIN * over * over)
 
 
 def hold_near(fit: Fit) -> None:
@@ -136,9 +148,8 @@ def face_weights(source: Mesh, light: Light, fit: Fit) -> Float64[np.ndarray, "f
 
 def far_around(fit: Fit) -> Float64[np.ndarray, "vertices"]:
     """The largest distance of a sample at the faces around each light vertex."""
-    farthest = np.zeros(len(fit.light.faces))
-    np.maximum.at(farthest, fit.onto_light.found.faces, np.sqrt(fit.onto_light.found.squares))
-    np.maximum.at(farthest, back_places(fit.light)[0], np.sqrt(fit.onto_dense.found.squares))
+    here, back = (fit.onto_light.found.faces, fit.onto_light), (back_places(fit.light)[0], fit.onto_dense)
+    farthest = farthest_at_faces(len(fit.light.faces), here, back)
     around = np.zeros(len(fit.light.places))
     np.maximum.at(around, fit.light.faces, farthest[:, None])
     return around
@@ -152,8 +163,7 @@ def begun(source: Mesh, light: Light, samples: DenseSamples | None = None) -> Fi
     stays = light.owners[dense.faces[samples.faces, 0]] >= 0
     points, of_face, weights = samples.points[stays], samples.faces[stays], samples.weights[stays]
     onto_light = Gap.of(points, slim.first_face[light.owners[dense.faces[of_face, 0]]], weights)
-    onto_light.walk(slim)
-    onto_light.search(slim, LOST)
+    onto_light.find(slim, LOST)
     one_owned = np.zeros(len(slim.places), np.int64)
     owned = np.flatnonzero(light.owners >= 0)
     one_owned[light.owners[owned]] = owned
@@ -211,7 +221,7 @@ def move_vertices(fit: Fit) -> None:
     fit.onto_dense.walk(fit.dense, moved)
     start_again(fit, faces)
     fit.onto_dense.weights[...] = back_weights
-    split, count = len(fit.onto_light.weights), len(fit.boost)
+    count = len(fit.boost)
     pulls = moving.Pulls(
         faces=np.concatenate([fit.onto_light.found.faces, faces.astype(np.int32)]),
         shares=np.concatenate([fit.onto_light.found.shares, shares]),
@@ -220,17 +230,35 @@ def move_vertices(fit: Fit) -> None:
         weights=np.concatenate([fit.onto_light.weights, back_weights]) * fit.boost,
     )
     near = fit.dense.at(fit.onto_dense.found.faces, fit.onto_dense.found.shares)
-    moving.point_pulls(surface, fit.onto_light.points, normals, pulls, 0, True)
-    moving.point_pulls(surface, near, normals, pulls, split, False)
+    aim(pulls, surface, normals, fit.onto_light.points, near)
     if fit.borders is not None:
         added = border_pulls(fit.borders, fit.light, fit.opposite)
         pulls = moving.Pulls(*(np.concatenate(pair) for pair in zip(pulls, added, strict=True)))
-    damping = DAMPING * moving.vertex_weights(surface, pulls, False) + 1e-12
     before = fit.light.places.copy()
-    fit.light.places[...] += moving.fitted_moves(surface, pulls, fit.held, damping, SOLVER_ROUNDS)
+    fit.light.places[...] += damped_moves(surface, pulls, fit.held, SOLVER_ROUNDS)
     moving.undo_turns(surface, fit.opposite, np.arange(len(fit.light.faces)), before, normals, LEAST_COSINE, LEAST_FOLD)
-    fit.onto_light.walk(fit.light)
-    fit.onto_light.search(fit.light, LOST_LATER)
+    fit.onto_light.find(fit.light, LOST_LATER)
     fit.onto_dense.points[...] = fit.light.at(faces, shares)
-    fit.onto_dense.walk(fit.dense)
-    fit.onto_dense.search(fit.dense, LOST_BACK)
+    fit.onto_dense.find(fit.dense, LOST_BACK)
+
+
+def aim(
+    pulls: Any,
+    surface: Any,
+    normals: Float64[np.ndarray, "faces 3"],
+    points: Float64[np.ndarray, "forward 3"],
+    near: Float64[np.ndarray, "back 3"],
+) -> None:
+    """Point the first pulls from the surface to ``points``, and those after them to what their samples are near."""
+    moving = compiled_loops("fitting")
+    moving.point_pulls(surface, points, normals, pulls, 0, True)
+    moving.point_pulls(surface, near, normals, pulls, len(points), False)
+
+
+def damped_moves(
+    surface: Any, pulls: Any, held: UInt8[np.ndarray, "vertices"], rounds: int
+) -> Float64[np.ndarray, "vertices 3"]:
+    """Moves of the vertices by least squares; each is held back by a share of the weight around it."""
+    moving = compiled_loops("fitting")
+    damping = DAMPING * moving.vertex_weights(surface, pulls, False) + 1e-12
+    return np.asarray(moving.fitted_moves(surface, pulls, held, damping, rounds))

@@ -13,15 +13,16 @@ from jaxtyping import Bool, Float64, Int32, Int64
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.fitting import (
-    DAMPING,
     LEAST_COSINE,
     LOST_BACK,
     SOLVER_ROUNDS,
     Fit,
     Round,
+    aim,
+    damped_moves,
     far_around,
 )
-from bridge_server.backends.mesh_filter.sampling import Gap, back_places
+from bridge_server.backends.mesh_filter.sampling import Gap, back_places, border_vertices, farthest_at_faces
 
 ROUNDS, STEPS = 24, 3
 """How often the farthest faces are looked for, and moved."""
@@ -62,10 +63,8 @@ class Worst:
     @property
     def farthest(self) -> Float64[np.ndarray, "faces"]:
         """The largest distance of a sample at each light face."""
-        found = np.zeros(len(self.fit.light.faces))
-        np.maximum.at(found, self.onto_light.found.faces, np.sqrt(self.onto_light.found.squares))
-        np.maximum.at(found, self.back_faces, np.sqrt(self.onto_dense.found.squares))
-        return found
+        here, back = (self.onto_light.found.faces, self.onto_light), (self.back_faces, self.onto_dense)
+        return farthest_at_faces(len(self.fit.light.faces), here, back)
 
 
 def worst_first(fit: Fit, best: Round, owners: Int32[np.ndarray, "dense"]) -> Worst:
@@ -92,8 +91,7 @@ def restore(fit: Fit, best: Round) -> None:
     faces, shares, _ = back_places(fit.light)
     fit.onto_dense.points[...] = fit.light.at(faces, shares)
     fit.onto_light.walk(fit.light)
-    fit.onto_dense.walk(fit.dense)
-    fit.onto_dense.search(fit.dense, LOST_BACK)
+    fit.onto_dense.find(fit.dense, LOST_BACK)
 
 
 def lattice(steps: int) -> Float64[np.ndarray, "places 3"]:
@@ -162,10 +160,7 @@ def moved(worst: Worst, core: Bool[np.ndarray, "faces"], most: float) -> bool:
     fit = worst.fit
     free = np.zeros(len(fit.light.places), np.bool_)
     free[fit.light.faces[core]] = True
-    free[fit.light.faces[fit.opposite < 0]] = False
-    face, corner = np.nonzero(fit.opposite < 0)
-    free[fit.light.faces[face, (corner + 1) % 3]] = False
-    free &= fit.held == 0
+    free &= (fit.held == 0) & ~border_vertices(fit.light.faces, fit.opposite, len(free))
     near = free[fit.light.faces].any(axis=1)
     held = (~free).astype(np.uint8)
     helped = False
@@ -214,11 +209,10 @@ def wanted_moves(
     worst: Worst, rows: tuple[np.ndarray, np.ndarray], held: np.ndarray, largest: float
 ) -> Float64[np.ndarray, "vertices 3"]:
     """Least squares with weights by a power of the distance."""
-    fit, moving = worst.fit, compiled_loops("fitting")
-    here, there, split = worst.onto_light.found, worst.onto_dense.found, len(rows[0])
+    fit, here, there = worst.fit, worst.onto_light.found, worst.onto_dense.found
     squares = np.concatenate([here.squares[rows[0]], there.squares[rows[1]]])
     count = len(squares)
-    pulls = moving.Pulls(
+    pulls = compiled_loops("fitting").Pulls(
         faces=np.concatenate([here.faces[rows[0]], worst.back_faces[rows[1]].astype(np.int32)]),
         shares=np.concatenate([here.shares[rows[0]], worst.back_shares[rows[1]]]),
         directions=np.zeros((count, 3)),
@@ -226,7 +220,5 @@ def wanted_moves(
         weights=(squares / max(largest * largest, 1e-300)) ** (POWER / 2) / count,
     )
     surface, normals = fit.light.surface, fit.light.normals()
-    moving.point_pulls(surface, here.points[rows[0]], normals, pulls, 0, True)
-    moving.point_pulls(surface, fit.dense.at(there.faces[rows[1]], there.shares[rows[1]]), normals, pulls, split, False)
-    damping = DAMPING * moving.vertex_weights(surface, pulls, False) + 1e-12
-    return np.asarray(moving.fitted_moves(surface, pulls, held, damping, SOLVER_ROUNDS))
+    aim(pulls, surface, normals, here.points[rows[0]], fit.dense.at(there.faces[rows[1]], there.shares[rows[1]]))
+    return damped_moves(surface, pulls, held, SOLVER_ROUNDS)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
+from jaxtyping import Bool, Float64, Int32, Int64
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.blocks import over_blocks
@@ -101,12 +101,38 @@ class Gap:
         rows = np.arange(len(self.points)) if rows is None else rows
         over_blocks(lambda block: locate(onto.surface, self.found, rows, block.start, block.stop), len(rows), BLOCK)
 
+    def find(self, onto: Walkable, lost: int) -> None:
+        """Find the nearest places anew, and search for those of so many samples that are farthest then."""
+        self.walk(onto)
+        self.search(onto, lost)
+
     def search(self, onto: Walkable, count: int) -> None:
         """Search the whole surface for the samples that are farthest: a walk may have stopped in a fold."""
         search_all = compiled_loops("walking").search_all
         count = min(count, len(self.points))
         rows = np.argpartition(-self.found.squares, count - 1)[:count]
         over_blocks(lambda block: search_all(onto.surface, self.found, rows, block.start, block.stop), count, 16)
+
+
+def farthest_at_faces(
+    count: int, *sampled: tuple[Int32[np.ndarray, "samples"] | Int64[np.ndarray, "samples"], Gap]
+) -> Float64[np.ndarray, "faces"]:
+    """The largest distance of a sample at each of so many faces; each gap comes with the faces of its samples."""
+    farthest = np.zeros(count)
+    for faces, gap in sampled:
+        np.maximum.at(farthest, faces, np.sqrt(gap.found.squares))
+    return farthest
+
+
+def border_vertices(
+    faces: Int32[np.ndarray, "faces 3"], opposite: Int32[np.ndarray, "faces 3"], count: int
+) -> Bool[np.ndarray, "vertices"]:
+    """Which of so many vertices lie at an edge without a face beyond, where ``opposite`` is negative."""
+    face, corner = np.nonzero(opposite < 0)
+    lies = np.zeros(count, np.bool_)
+    lies[faces[face, corner]] = True
+    lies[faces[face, (corner + 1) % 3]] = True
+    return lies
 
 
 @dataclass(frozen=True, slots=True, eq=False)

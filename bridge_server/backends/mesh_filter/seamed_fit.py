@@ -14,23 +14,24 @@ from jaxtyping import Bool, Float64, Int32
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.base import FitSamples
-from bridge_server.backends.mesh_filter.sampling import Gap, Walkable
+from bridge_server.backends.mesh_filter.fitting import (
+    LEAST_COSINE,
+    LEAST_FOLD,
+    LOST_BACK,
+    LOST_LATER,
+    aim,
+    damped_moves,
+    heavier,
+)
+from bridge_server.backends.mesh_filter.sampling import Gap, Walkable, border_vertices
 from bridge_server.run import Run
 from bridge_server.values.mesh import Mesh
 
 ROUNDS, SOLVER_ROUNDS = 4, 8
 TEXTURE_WEIGHT = 2.0
 """How much it matters that texture lies where it is meant, over the distance of the surfaces."""
-DAMPING = 0.02
-"""Weight that holds a point where it is, over that of the samples around it."""
-FAR_SHARE, FAR_GAIN = 0.4, 1.0
-"""A sample beyond this share of the largest distance gets heavier, by up to this factor a round."""
-LOST, LOST_BACK = 24, 8
-"""So many of the farthest samples are searched for on the whole level in each round, and on the original."""
 FACE_WEIGHT, EDGE_WEIGHT, POINT_WEIGHT = 0.45, 0.45, 0.1
 """What the samples in the middles of the faces of a level, on its edges and at its points weigh together."""
-LEAST_COSINE, LEAST_FOLD = 0.5, -0.5
-"""How far a face may turn in a round, and the cosine of two neighbours below which an edge counts as folded."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,9 +73,7 @@ def fitted(level: Mesh, original: Mesh, samples: FitSamples, run: Run) -> Float6
     least, best = fit.score, fit.level.places.copy()
     for turn in range(ROUNDS):
         run.checkpoint(turn / ROUNDS, "fitting the level")
-        distances = fit.distances
-        over = np.clip((distances / max(distances.max(), 1e-300) - FAR_SHARE) / (1.0 - FAR_SHARE), 0.0, 1.0)
-        fit.boost *= 1.0 + FAR_GAIN * over * over
+        fit.boost *= heavier(fit.distances)
         move_points(fit)
         if fit.score < least:
             least, best = fit.score, fit.level.places.copy()
@@ -90,11 +89,7 @@ def begun(level: Mesh, original: Mesh, samples: FitSamples) -> LevelFit:
     )
     opposite = np.zeros(level.faces.shape, np.int32)
     compiled_loops("turning").opposite_faces(here.surface, opposite)
-    held = np.zeros(len(level.positions_m), np.bool_)
-    for corner in range(3):
-        alone = opposite[:, corner] < 0
-        held[level.faces[alone, corner]] = True
-        held[level.faces[alone, (corner + 1) % 3]] = True
+    held = border_vertices(here.faces, opposite, len(level.positions_m))
     points = (samples.points_m.astype(np.float64) - low) / diagonal
     fit = LevelFit(
         level=here,
@@ -116,12 +111,10 @@ def begun(level: Mesh, original: Mesh, samples: FitSamples) -> LevelFit:
 def find_again(fit: LevelFit) -> None:
     """Nearest places of all samples, after points have moved."""
     samples = fit.samples
-    fit.onto_level.walk(fit.level)
-    fit.onto_level.search(fit.level, LOST)
+    fit.onto_level.find(fit.level, LOST_LATER)
     fit.onto_original.points[...] = fit.level.at(samples.faces, samples.shares)
     fit.onto_original.weights[...] = level_weights(fit.level.areas(), samples)
-    fit.onto_original.walk(fit.original)
-    fit.onto_original.search(fit.original, LOST_BACK)
+    fit.onto_original.find(fit.original, LOST_BACK)
 
 
 def level_weights(areas: Float64[np.ndarray, "faces"], samples: FitSamples) -> Float64[np.ndarray, "back"]:
@@ -135,7 +128,7 @@ def level_weights(areas: Float64[np.ndarray, "faces"], samples: FitSamples) -> F
 def move_points(fit: LevelFit) -> None:
     """One step of least squares, taken back where it turns or folds a face."""
     moving, surface, normals = compiled_loops("fitting"), fit.level.surface, fit.level.normals()
-    samples, split, count = fit.samples, len(fit.onto_level.weights), len(fit.boost)
+    samples, count = fit.samples, len(fit.boost)
     faces, shares = samples.faces, samples.shares
     one, two = spanning(normals[faces])
     shift = fit.meant - fit.onto_original.points
@@ -148,11 +141,9 @@ def move_points(fit: LevelFit) -> None:
         weights=np.concatenate([fit.weights * fit.boost, texture, texture]),
     )
     near = fit.original.at(fit.onto_original.found.faces, fit.onto_original.found.shares)
-    moving.point_pulls(surface, fit.onto_level.points, normals, pulls, 0, True)
-    moving.point_pulls(surface, near, normals, pulls, split, False)
-    damping = DAMPING * moving.vertex_weights(surface, pulls, False) + 1e-12
+    aim(pulls, surface, normals, fit.onto_level.points, near)
     before = fit.level.places.copy()
-    fit.level.places[...] += moving.fitted_moves(surface, pulls, fit.held.view(np.uint8), damping, SOLVER_ROUNDS)
+    fit.level.places[...] += damped_moves(surface, pulls, fit.held.view(np.uint8), SOLVER_ROUNDS)
     every = np.arange(len(surface.faces))
     moving.undo_turns(surface, fit.opposite, every, before, normals, LEAST_COSINE, LEAST_FOLD)
     find_again(fit)
