@@ -7,10 +7,19 @@ import pytest
 from scipy.spatial import cKDTree
 
 from bridge_server.backends.compiled import compiled_loops
-from bridge_server.backends.mesh_filter.collapsing import collapsed, halfway, working_arrays
+from bridge_server.backends.mesh_filter import quadric
+from bridge_server.backends.mesh_filter.collapsing import (
+    collapsed,
+    dense_surface,
+    halfway,
+    in_order,
+    reduce_to,
+    survivors,
+    working_arrays,
+)
 from bridge_server.backends.mesh_filter.fitting import begun, best_round, fitted
 from bridge_server.backends.mesh_filter.fitting_worst import worst_first
-from bridge_server.backends.mesh_filter.quadric import QuadricFilter, sparingly
+from bridge_server.backends.mesh_filter.quadric import QuadricFilter, little_moved, mesh_of
 from bridge_server.backends.mesh_filter.sampling import Gap, Walkable
 from bridge_server.run import SilentRun
 from bridge_server.values.mesh import Mesh, is_watertight
@@ -25,6 +34,13 @@ def bumpy(subdivisions):
     x, y, z = ball.positions_m.T
     swell = 1 + 0.06 * np.sin(11 * x) * np.cos(9 * y + 1) * np.sin(10 * z)
     return Mesh(positions_m=(ball.positions_m * swell[:, None]).astype(np.float32), faces=ball.faces)
+
+
+def rough(subdivisions):
+    """As scans are: every vertex lies a little off."""
+    ball = bumpy(subdivisions)
+    off = 1 + 0.003 * np.random.default_rng(1).standard_normal((len(ball.positions_m), 1))
+    return Mesh(positions_m=(ball.positions_m * off).astype(np.float32), faces=ball.faces)
 
 
 def test_quadrics_hold_squared_distances_to_planes():
@@ -62,7 +78,7 @@ def test_quadrics_hold_squared_distances_to_border_lines():
         assert kernels.cost_at(surface.quadrics[vertex], np.zeros(11), *place) == pytest.approx(meant, rel=1e-9)
 
 
-def test_turns_of_faces_cost_area_times_height_times_squared_change():
+def test_turns_of_faces_cost_area_times_change():
     """Against the formula: of unit normals before and after, over the faces that move and stay."""
     kernels = compiled_loops("quadric")
     surface = working_arrays(kernels, BALL.positions_m.astype(np.float64), BALL.faces, sparing=True)
@@ -76,37 +92,96 @@ def test_turns_of_faces_cost_area_times_height_times_squared_change():
         np.cross(x[around[:, 1]] - x[around[:, 0]], x[around[:, 2]] - x[around[:, 0]]) for x in (surface.places, moved)
     ]
     before, after = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in cross)
-    sides = np.linalg.norm(moved[around] - moved[np.roll(around, 1, axis=1)], axis=2).max(axis=1)
     area = np.linalg.norm(cross[1], axis=1) / 2
-    meant = (area * (2 * area / sides) * ((after - before) ** 2).sum(axis=1)).sum()
+    meant = (area * np.linalg.norm(after - before, axis=1)).sum()
     for function in (turn_cost, turn_cost.py_func):
         assert function(surface, u, v, *moved[u]) == pytest.approx(meant, rel=1e-9)
 
 
+def test_errors_count_from_where_a_vertex_is():
+    """Between any two places the difference stays; where the vertex is, nothing is left to lose."""
+    kernels = compiled_loops("quadric")
+    surface = working_arrays(kernels, BALL.positions_m.astype(np.float64), BALL.faces)
+    kernels.link_corners(surface)
+    kernels.gather_quadrics(surface, np.ones(len(BALL.faces)))
+    surface.places[40] += [0.05, -0.1, 0.08]
+    none, here, there = np.zeros(11), surface.places[40], np.array([0.1, 0.7, -0.2])
+    for function in (kernels.write_off, kernels.write_off.py_func):
+        quadrics = surface.quadrics.copy()
+        lost = kernels.cost_at(quadrics[40], none, *here)
+        before = kernels.cost_at(quadrics[40], none, *there)
+        assert lost > 0.0
+        function(surface.places, quadrics, 40)
+        assert kernels.cost_at(quadrics[40], none, *here) == pytest.approx(0.0, abs=1e-12)
+        assert kernels.cost_at(quadrics[40], none, *there) == pytest.approx(before - lost, rel=1e-9)
+        np.testing.assert_array_equal(np.delete(quadrics, 40, axis=0), np.delete(surface.quadrics, 40, axis=0))
+
+
+def test_what_is_lost_is_not_lost_again():
+    """A mesh in two steps comes out as near as in one: errors of the first step would send the second elsewhere."""
+    mesh = bumpy(4)
+    surface = dense_surface(mesh, None, None)
+    reduce_to(in_order(surface), 1000, compiled_loops("collapse").LIMITS[0], SilentRun())
+    _, _, used, _ = survivors(surface)
+    cost_at, none = compiled_loops("quadric").cost_at, np.zeros(11)
+    assert all(cost_at(surface.quadrics[vertex], none, *surface.places[vertex]) < 1e-15 for vertex in used)
+
+
 def normal_deviation_deg(dense, light):
-    """Mean angle at the middles of the dense faces to the nearest light face, by area."""
+    """Mean angle at places on the dense faces to the nearest light face, by area.
+
+    Middles of faces alone would not do: a plain collapse is nearest there.
+    """
     one, two = (Walkable.of(m.positions_m.astype(np.float64), np.array(m.faces)) for m in (dense, light))
-    middles = one.places[one.faces].mean(axis=1)
-    gap = Gap.of(middles, np.zeros(len(middles), np.int32), np.ones(len(middles)))
+    faces = np.repeat(np.arange(len(one.faces)), 6)
+    points = one.at(faces, np.random.default_rng(5).dirichlet((1.0, 1.0, 1.0), len(faces)))
+    gap = Gap.of(points, np.zeros(len(points), np.int32), np.ones(len(points)))
     gap.found.squares[:] = np.inf
-    gap.search(two, len(middles))
-    cosines = np.einsum("ij,ij->i", one.normals(), two.normals()[gap.found.faces])
-    return np.average(np.degrees(np.arccos(np.clip(cosines, -1, 1))), weights=one.areas())
+    gap.search(two, len(points))
+    cosines = np.einsum("ij,ij->i", one.normals()[faces], two.normals()[gap.found.faces])
+    return np.average(np.degrees(np.arccos(np.clip(cosines, -1, 1))), weights=one.areas()[faces])
 
 
 def test_where_most_faces_can_stay_normals_do():
-    """A mesh that was decimated before, at 55 % of its faces, beside the plain way of collapse and fit."""
-    dense = collapsed(bumpy(5), 5000, SilentRun()).mesh()
-    light = collapsed(dense, 2750, SilentRun())
-    farthest = begun(dense, light).now().farthest
-    spared = sparingly(dense, 2750, None, farthest, SilentRun())
+    """A rough mesh at 55 % of its faces, beside the plain way of collapse and fit."""
+    dense = rough(4)
+    light, spared = collapsed(dense, 2816, SilentRun()), collapsed(dense, 2816, SilentRun(), sparing=True)
     plain = fitted(dense, light, SilentRun())
-    assert normal_deviation_deg(dense, spared) < 0.97 * normal_deviation_deg(dense, plain)
-    assert is_watertight(spared)
-    assert len(spared.faces) == 2750
-    chosen = QuadricFilter().decimate(dense, 2750, SilentRun())
-    np.testing.assert_array_equal(chosen.positions_m, spared.positions_m)
-    assert sparingly(dense, 2750, None, farthest / 10, SilentRun()) is None
+    kept = mesh_of(little_moved(begun(dense, spared), spared), spared)
+    assert normal_deviation_deg(dense, kept) < 0.92 * normal_deviation_deg(dense, plain)
+    assert is_watertight(kept)
+    assert len(kept.faces) == 2816
+
+
+@pytest.mark.parametrize(
+    ("less_turned", "farther", "is_kept"), [(2.0, 9.0, True), (0.1, 9.0, False), (2.0, 0.1, False)]
+)
+def test_the_mesh_that_keeps_faces_is_taken_where_it_is_nearer(monkeypatch, less_turned, farther, is_kept):
+    dense = rough(3)
+    spared = collapsed(dense, 700, SilentRun(), sparing=True)
+    kept = mesh_of(little_moved(begun(dense, spared), spared), spared)
+    monkeypatch.setattr(quadric, "LESS_TURNED", less_turned)
+    monkeypatch.setattr(quadric, "FARTHER", farther)
+    chosen = QuadricFilter().decimate(dense, 700, SilentRun())
+    assert np.array_equal(chosen.positions_m, kept.positions_m) == is_kept
+
+
+def test_edges_turn_where_normals_come_nearer():
+    """Two faces over four corners of a saddle: samples lie as far from either diagonal; normals tell which is meant."""
+    turning, places = compiled_loops("turning"), np.array([[0, 0, 0], [1, 0, 0.4], [1, 1, 0], [0, 1, 0.4]], np.float64)
+    one, other = np.array([[0, 1, 2], [0, 2, 3]], np.int32), np.array([[0, 1, 3], [1, 2, 3]], np.int32)
+    points = np.array([[0.3, 0.3, 0.2], [0.7, 0.3, 0.2], [0.3, 0.7, 0.2], [0.7, 0.7, 0.2]])
+    for price, meant, turns in ((0.0, other, 0), (1.0, other, 1), (1.0, one, 0)):
+        for function in (turning.turn_edges, turning.turn_edges.py_func):
+            light, aim = Walkable.of(places.copy(), one.copy()), Walkable.of(places.copy(), meant.copy())
+            gap, wanted = (Gap.of(points, np.zeros(4, np.int32), np.full(4, 0.25)) for _ in range(2))
+            gap.walk(light)
+            wanted.walk(aim)
+            opposite = np.zeros((2, 3), np.int32)
+            turning.opposite_faces(light.surface, opposite)
+            asked = turning.Wanted(gap.found, aim.normals()[wanted.found.faces], gap.weights, price)
+            assert function(light.surface, asked, light.normals(), opposite, 0.02) == turns
+            assert np.array_equal(np.sort(light.faces.sum(axis=1)), np.sort((other if turns else one).sum(axis=1)))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +250,7 @@ def test_vertices_that_stick_out_are_drawn_back():
     before = all_distances(fit.dense, Walkable.of(places, best.faces))
     assert before.max() > 3 * usual.max()
     assert after.max() < 1.3 * usual.max()
-    assert after.mean() < before.mean()
+    assert after.mean() < 1.01 * before.mean(), "no more than a hundredth dearer"
     moved = (fit.light.places != places).any(axis=1)
     assert 3 <= moved.sum() < len(places) / 2
 

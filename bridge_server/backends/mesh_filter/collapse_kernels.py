@@ -15,6 +15,7 @@ from bridge_server.backends.mesh_filter.quadric_kernels import (
     cross_of,
     faces_between,
     shell_cost,
+    write_off,
 )
 
 LIMITS = ((0.25, 0.02), (0.25, 0.0), (0.0, 0.0), (-0.5, 0.0))
@@ -24,9 +25,9 @@ where it was twice as good before. The next pair where nothing else reaches the 
 
 @njit(cache=True)
 def turn_cost(surface, u, v, x, y, z):
-    """Area times height times squared change of the normal of the faces around u, but those at v, when u moves.
+    """Area times change of the normal of the faces around u, but those at v, when u moves.
 
-    The height is the least one of the triangle: a needle turns far when a corner moves a little.
+    It is not squared: few faces that turn far are to be had for many that stay.
     """
     places = surface.places
     cost = 0.0
@@ -42,34 +43,26 @@ def turn_cost(surface, u, v, x, y, z):
             nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
             old = np.sqrt(ox * ox + oy * oy + oz * oz)
             new = np.sqrt(nx * nx + ny * ny + nz * nz)
-            rim = (p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2
-            side = max(ax * ax + ay * ay + az * az, bx * bx + by * by + bz * bz, rim)
-            if old > 0.0 and side > 0.0:
-                cost += new / np.sqrt(side) * (new - (ox * nx + oy * ny + oz * nz) / old)
+            if old > 0.0:
+                cost += np.sqrt(max(0.5 * new * (new - (ox * nx + oy * ny + oz * nz) / old), 0.0))
         corner = surface.onward[corner]
     return cost
 
 
 @njit(cache=True)
 def sparing_place(surface, u, v):
-    """As ``best_place`` where turns cost; one of the ends where that is best."""
-    x, y, z, cost = best_place(surface, u, v)
-    length = surface.turn_length
+    """As ``best_place`` where turns cost, and one of the ends: the faces at the other one then stay as they are."""
     p, q = surface.places[u], surface.places[v]
     s, t = surface.quadrics[u], surface.quadrics[v]
     area = s[10] + t[10] + 1e-300
     tie = SHORT * area * ((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2)
     scale = 1.0 + surface.least_area / area
-    cost = scale * cost_at(s, t, x, y, z) + tie
-    cost += length * (turn_cost(surface, u, v, x, y, z) + turn_cost(surface, v, u, x, y, z))
-    for end, other in ((u, v), (v, u)):
-        p = surface.places[end]
-        other_cost = scale * cost_at(s, t, p[0], p[1], p[2]) + tie
-        if other_cost < cost:
-            other_cost += length * turn_cost(surface, other, end, p[0], p[1], p[2])
-            if other_cost < cost:
-                x, y, z, cost = p[0], p[1], p[2], other_cost
-    return x, y, z, cost
+    square = surface.turn_length * surface.turn_length
+    one = scale * cost_at(s, t, p[0], p[1], p[2]) + square * turn_cost(surface, v, u, p[0], p[1], p[2])
+    two = scale * cost_at(s, t, q[0], q[1], q[2]) + square * turn_cost(surface, u, v, q[0], q[1], q[2])
+    if one <= two:
+        return p[0], p[1], p[2], one + tie
+    return q[0], q[1], q[2], two + tie
 
 
 @njit(cache=True)
@@ -291,8 +284,8 @@ def push_around(surface, heap, u):
 
 
 @njit(cache=True)
-def collapse(surface, heap, target, dearest, least_cosine, least_quality):
-    """Collapse the cheapest edges until ``target`` faces are left, or none below ``dearest`` is valid.
+def collapse(surface, heap, target, least_cosine, least_quality):
+    """Collapse the cheapest edges until ``target`` faces are left, or none is valid.
 
     Ends early, with 1, when the heap has no room for another vertex's edges; 0 when it is done.
     """
@@ -300,8 +293,6 @@ def collapse(surface, heap, target, dearest, least_cosine, least_quality):
         if surface.counts[HEAPED] + 4096 > len(heap.costs):
             return 1
         u, v, stamp = heap.ends[0]
-        if heap.costs[0] > dearest:
-            return 0
         cost = heap.costs[0]
         drop_first(surface, heap)
         gone = surface.first[u] < 0 or surface.first[v] < 0
@@ -325,6 +316,7 @@ def collapse(surface, heap, target, dearest, least_cosine, least_quality):
             continue
         merge(surface, u, v)
         surface.places[u, 0], surface.places[u, 1], surface.places[u, 2] = x, y, z
+        write_off(surface.places, surface.quadrics, u)
         push_around(surface, heap, u)
     return 0
 

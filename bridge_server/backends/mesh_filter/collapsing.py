@@ -16,7 +16,7 @@ STEP = 16_384
 """Faces that go between two checkpoints."""
 SPARE = 65_536
 """Room in the heap beyond 2.2 entries for each face; a face has 1.5 edges, and stale entries go when it is full."""
-TURN_SHARE = 0.5
+TURN_SHARE = 0.3
 """How much a turn of a face costs, over the square root of the mean area of the faces."""
 
 Looks = tuple[Float64[np.ndarray, "vertices channels"], float]
@@ -76,19 +76,18 @@ def collapsed(
     source: Mesh,
     triangle_count: int,
     run: Run,
-    dearest: float = np.inf,
     *,
     weights: Float64[np.ndarray, "faces"] | None = None,
     paint: Looks | None = None,
     sparing: bool = False,
     start: Halfway | None = None,
 ) -> Light:
-    """Collapse edges to ``triangle_count``, or as long as none costs more than ``dearest``.
+    """Collapse edges to ``triangle_count``.
 
-    The source is a surface without doubles or null faces. A cost is an area times a squared distance, both in shares
-    of the diagonal. ``weights`` say how much each face matters. With ``sparing``, turns of faces cost too, and an edge
-    may go into one of its ends: that leaves faces as they were, where most of them can stay. With ``start``, what it
-    lacks is not looked at again.
+    The source is a surface without doubles or null faces. A cost is what a collapse adds to an area times a squared
+    distance, both in shares of the diagonal. ``weights`` say how much each face matters. With ``sparing``, turns of
+    faces cost too, and an edge goes into one of its ends: that leaves faces as they were, where most of them can stay.
+    With ``start``, what it lacks is not looked at again.
     """
     run.checkpoint(0.0, "decimating")
     surface = dense_surface(source, weights, paint, sparing=sparing)
@@ -96,8 +95,8 @@ def collapsed(
         surface = gone_on(surface, start)
     way, loops = in_order(surface), compiled_loops("collapse")
     for limits in loops.LIMITS:
-        reduce_to(way, triangle_count, (dearest, *limits), run)
-        if surface.counts[loops.LIVE] <= triangle_count or np.isfinite(dearest):
+        reduce_to(way, triangle_count, limits, run)
+        if surface.counts[loops.LIVE] <= triangle_count:
             break
     faces, _, used, owners = survivors(surface)
     if start is not None:
@@ -109,7 +108,7 @@ def halfway(source: Mesh, triangle_count: int, run: Run, paint: Looks | None = N
     """As ``collapsed`` begins: to so many faces, or as few as no face turns far for and none becomes a sliver."""
     run.checkpoint(0.0, "decimating")
     surface = dense_surface(source, None, paint)
-    reduce_to(in_order(surface), triangle_count, (np.inf, *compiled_loops("collapse").LIMITS[0]), run)
+    reduce_to(in_order(surface), triangle_count, compiled_loops("collapse").LIMITS[0], run)
     faces, _, used, owners = survivors(surface)
     return Halfway(surface.places[used], faces, surface.border[used], owners)
 
@@ -124,6 +123,7 @@ def dense_surface(
     kernels.gather_quadrics(surface, np.ones(len(source.faces)) if weights is None else weights)
     if paint is not None:
         surface.quadrics[:] += paint_quadrics(surface.places, source.faces, *paint)
+        kernels.write_off_all(surface.places, surface.quadrics)
     return surface
 
 
@@ -133,6 +133,7 @@ def gone_on(dense: Any, start: Halfway) -> Any:
     surface = working_arrays(kernels, start.places.copy(), start.faces)
     kernels.link_corners(surface)
     kernels.sum_quadrics(dense.quadrics, start.owners, surface.quadrics)
+    kernels.write_off_all(surface.places, surface.quadrics)
     surface.border[:] = start.border
     return surface
 

@@ -2,9 +2,10 @@
 
 A quadric knows planes and not how far they reach. Here samples of the dense mesh find their nearest place on the light
 one, and samples of the light one theirs on the dense; vertices move by least squares of these distances (Gauss and
-Newton, as in Hoppe et al., "Mesh optimization", 1993), and edges turn where that brings their samples nearer. Samples
-that stay far get heavier from round to round, so that the largest distance falls and not the mean alone. The round
-with the least product of mean, mean and largest distance is kept, the state before the first among them.
+Newton, as in Hoppe et al., "Mesh optimization", 1993), and edges turn where that brings their samples nearer, and the
+normals there. Samples that stay far get heavier from round to round, so that the largest distance falls and not the
+mean alone. The round with the least product of mean, mean and largest distance is kept, the state before the first
+among them.
 """
 
 from dataclasses import dataclass
@@ -38,8 +39,6 @@ FAR_SHARE, FAR_GAIN = 0.4, 1.0
 """A sample beyond this share of the largest distance gets heavier, by up to this factor a round."""
 FAR_WEIGHT = 5.0
 """How much more the dense faces that came out farthest matter in the second collapse."""
-NEAR_SHARE = 0.5
-"""Where most faces stay as they were, vertices with no sample beyond this share of the largest distance stay too."""
 LOST, LOST_LATER, LOST_BACK = 256, 24, 8
 """The farthest samples are searched for on the whole mesh: at first and in each round on the light one, and on the
 dense one."""
@@ -48,7 +47,9 @@ LEAST_COSINE = 0.5
 LEAST_FOLD = -0.5
 """Cosine of the normals of neighbours below which an edge counts as folded; no round makes new ones."""
 LEAST_GAIN = 0.02
-"""Share of its samples' squared distances that the turn of an edge has to win."""
+"""Share of its samples' cost that the turn of an edge has to win."""
+NORMAL_PRICE = 30.0
+"""How much a turn of a normal by one radian costs there, over the square of the mean distance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +77,8 @@ class Fit:
     onto_dense: Gap
     dense_faces: Int64[np.ndarray, "forward"]
     """Dense face of each sample onto the light mesh."""
+    dense_normals: Float64[np.ndarray, "forward 3"]
+    """Normal of that face; zeros for samples at vertices."""
     boost: Float64[np.ndarray, "samples"]
     """How much heavier each sample has become, those onto the light mesh first."""
 
@@ -87,10 +90,20 @@ class Fit:
     @property
     def score(self) -> float:
         """Mean, mean and largest distance, multiplied."""
-        distances = self.distances
-        split = len(self.onto_light.weights)
-        mean = distances[:split] @ self.onto_light.weights + distances[split:] @ self.onto_dense.weights
-        return float(mean * mean * distances.max(initial=0.0))
+        return self.mean**2 * float(self.distances.max(initial=0.0))
+
+    @property
+    def mean(self) -> float:
+        """Mean distance of both directions."""
+        distances, split = self.distances, len(self.onto_light.weights)
+        return float(distances[:split] @ self.onto_light.weights + distances[split:] @ self.onto_dense.weights) / 2.0
+
+    @property
+    def turned(self) -> float:
+        """Mean chord between the normals of the dense samples and of the light faces they are nearest to."""
+        told = np.any(self.dense_normals != 0.0, axis=1)
+        apart = self.dense_normals[told] - self.light.normals()[self.onto_light.found.faces[told]]
+        return float(np.average(np.linalg.norm(apart, axis=1), weights=self.onto_light.weights[told]))
 
     def now(self) -> Round:
         """A copy of the light mesh as it is."""
@@ -132,12 +145,6 @@ def heavier(distances: Float64[np.ndarray, "samples"]) -> Float64[np.ndarray, "s
     return np.asarray(1.0 + FAR_GAIN * over * over)
 
 
-def hold_near(fit: Fit) -> None:
-    """Let only vertices move at whose faces samples lie far away."""
-    around = far_around(fit)
-    fit.held[around < NEAR_SHARE * around.max()] = 1
-
-
 def face_weights(source: Mesh, light: Light, fit: Fit) -> Float64[np.ndarray, "faces"]:
     """How much each dense face should matter in another collapse: more where this one came out far away."""
     around = far_around(fit)
@@ -174,7 +181,7 @@ def begun(source: Mesh, light: Light, samples: DenseSamples | None = None) -> Fi
     opposite = np.zeros(slim.faces.shape, np.int32)
     compiled_loops("turning").opposite_faces(slim.surface, opposite)
     boost = np.ones(len(points) + len(faces))
-    fit = Fit(dense, slim, held, borders, opposite, onto_light, onto_dense, of_face, boost)
+    fit = Fit(dense, slim, held, borders, opposite, onto_light, onto_dense, of_face, samples.normals[stays], boost)
     fit.onto_dense.walk(dense)
     start_again(fit, faces)
     return fit
@@ -200,8 +207,9 @@ def turn_edges(fit: Fit) -> None:
     """Turn edges and bring all that hangs on them up to date."""
     turning = compiled_loops("turning")
     weights = fit.onto_light.weights * fit.boost[: len(fit.onto_light.weights)]
+    wanted = turning.Wanted(fit.onto_light.found, fit.dense_normals, weights, NORMAL_PRICE * fit.mean**2)
     surface, before = fit.light.surface, fit.light.faces.copy()
-    if turning.turn_edges(surface, fit.onto_light.found, weights, fit.light.normals(), fit.opposite, LEAST_GAIN):
+    if turning.turn_edges(surface, wanted, fit.light.normals(), fit.opposite, LEAST_GAIN):
         fit.light.list_again()
         turning.opposite_faces(surface, fit.opposite)
         touched = np.zeros(len(fit.light.places), np.bool_)

@@ -2,8 +2,8 @@
 
 It collapses twice: places where the first result lies far away matter more in the second. Both go on from what they
 have in common. The nearer one is fitted, and its farthest places are moved once more.
-Where most of the faces can stay, normals are lost by moving what need not move: turns of faces cost there, and the fit
-holds what is near.
+Where most of the faces can stay, normals are lost by moving what need not move: a collapse in which turns of faces cost
+and vertices stay where they are stands beside it there, and is taken where its normals are nearer by much.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from jaxtyping import Float64
 
 from bridge_server.backends.compiled import compiler_availability
 from bridge_server.backends.mesh_filter.base import FitSamples, Paint, SeamedMesh
-from bridge_server.backends.mesh_filter.collapsing import Light, Looks, collapsed, halfway
+from bridge_server.backends.mesh_filter.collapsing import Light, collapsed, halfway
 from bridge_server.backends.mesh_filter.fitting import (
     MOST_FACES,
     Fit,
     begun,
     best_round,
     face_weights,
-    hold_near,
     samples_of,
+    turn_edges,
 )
-from bridge_server.backends.mesh_filter.fitting_worst import worst_first
+from bridge_server.backends.mesh_filter.fitting_worst import Worst, worst_first
 from bridge_server.backends.mesh_filter.paint import paint_on
 from bridge_server.backends.mesh_filter.seamed import seam_collapsed
 from bridge_server.backends.mesh_filter.seamed_fit import fitted
@@ -33,11 +33,14 @@ from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_split import tidied_surface
 
-VERSION = 5
+VERSION = 6
 MANY_LEFT = 0.4
-"""Above this share of its faces a mesh is collapsed so that as many as can stay as they were."""
-FARTHER = 1.25
-"""How much farther than a plain collapse that may come out at one place; small tips may go in it."""
+"""Above this share of its faces a mesh is also collapsed so that as many as can stay as they were."""
+LESS_TURNED, FARTHER = 0.88, 1.5
+"""That is taken where normals turn by less than so many times as much, and no place lies farther than so many times
+what the plain collapse leaves before it is fitted."""
+SPARING_TURNS = 4
+"""How often edges are turned then."""
 MOST_DENSE = 1_000_000
 """A mesh of more faces is collapsed once: it takes its time."""
 HALFWAY = 8
@@ -81,17 +84,21 @@ class QuadricFilter:
         samples = samples_of(source, light)
         fit = begun(source, light, samples)
         if len(source.faces) > MOST_DENSE:
-            return nearest(fit, light, PartialRun(run, 0.4, 1.0))
-        if triangle_count > MANY_LEFT * len(source.faces):
-            spared = sparingly(source, triangle_count, looks, fit.now().farthest, PartialRun(run, 0.2, 0.4))
-            if spared is not None:
-                return spared
+            return mesh_of(nearest(fit, light, PartialRun(run, 0.4, 1.0)), light)
         weights = face_weights(source, light, fit)
         part = PartialRun(run, 0.25, 0.4)
         other = collapsed(source, triangle_count, part, weights=weights, paint=looks, start=start)
         if (second := begun(source, other, samples)).score < fit.score:
             light, fit = other, second
-        return nearest(fit, light, PartialRun(run, 0.4, 1.0))
+        farthest = FARTHER * fit.now().farthest
+        worst = nearest(fit, light, PartialRun(run, 0.4, 0.8))
+        if triangle_count > MANY_LEFT * len(source.faces):
+            spared = collapsed(source, triangle_count, PartialRun(run, 0.8, 0.9), paint=looks, sparing=True)
+            as_it_was = little_moved(begun(source, spared, samples), spared)
+            near = as_it_was.farthest.max(initial=0.0) <= farthest and len(spared.faces) <= len(light.faces)
+            if near and as_it_was.fit.turned < LESS_TURNED * worst.fit.turned:
+                light, worst = spared, as_it_was
+        return mesh_of(worst, light)
 
     def collapse_with_seams(
         self, mesh: SeamedMesh, triangle_counts: Sequence[int], outline: float, run: Run
@@ -104,21 +111,18 @@ class QuadricFilter:
         return fitted(level, original, samples, run)
 
 
-def nearest(fit: Fit, light: Light, run: Run) -> Mesh:
-    """The mesh of the best round, the places that lie farthest moved once more."""
-    worst_first(fit, best_round(fit, run), light.owners)
-    return Mesh(positions_m=light.unit.metres(fit.light.places), faces=fit.light.faces)
+def nearest(fit: Fit, light: Light, run: Run) -> Worst:
+    """The best round, the places that lie farthest moved once more."""
+    return worst_first(fit, best_round(fit, run), light.owners)
 
 
-def sparingly(source: Mesh, triangle_count: int, looks: Looks | None, farthest: float, run: Run) -> Mesh | None:
-    """Turns of faces cost, and only what came out far away is fitted; none where a place stays too far.
+def little_moved(fit: Fit, light: Light) -> Worst:
+    """Edges turned, and no vertex moved but at the places that lie farthest."""
+    for _ in range(SPARING_TURNS):
+        turn_edges(fit)
+    return worst_first(fit, fit.now(), light.owners)
 
-    ``farthest`` is the largest distance that a plain collapse leaves, in shares of the diagonal.
-    """
-    light = collapsed(source, triangle_count, PartialRun(run, 0.0, 0.3), paint=looks, sparing=True)
-    fit = begun(source, light)
-    hold_near(fit)
-    best = best_round(fit, PartialRun(run, 0.4, 1.0), turning=False)
-    if best.farthest > FARTHER * farthest:
-        return None
-    return Mesh(positions_m=light.unit.metres(best.places), faces=best.faces)
+
+def mesh_of(worst: Worst, light: Light) -> Mesh:
+    """In metres."""
+    return Mesh(positions_m=light.unit.metres(worst.fit.light.places), faces=worst.fit.light.faces)

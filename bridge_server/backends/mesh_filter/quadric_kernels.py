@@ -163,6 +163,27 @@ def cost_at(q, r, x, y, z):
 
 
 @njit(cache=True)
+def write_off(places, quadrics, vertex):
+    """Count the error of a vertex from where it is: what is lost there no later collapse loses again.
+
+    With errors that add up over all collapses, those to come would be spread to where nothing has gone yet.
+    """
+    x, y, z = places[vertex, 0], places[vertex, 1], places[vertex, 2]
+    xy, xz, yz = quadrics[vertex, 1], quadrics[vertex, 2], quadrics[vertex, 4]
+    error = x * (quadrics[vertex, 0] * x + 2.0 * (xy * y + xz * z + quadrics[vertex, 6]))
+    error += y * (quadrics[vertex, 3] * y + 2.0 * (yz * z + quadrics[vertex, 7]))
+    error += z * (quadrics[vertex, 5] * z + 2.0 * quadrics[vertex, 8])
+    quadrics[vertex, 9] = -error
+
+
+@njit(cache=True)
+def write_off_all(places, quadrics):
+    """As ``write_off``, for every vertex."""
+    for vertex in range(len(places)):
+        write_off(places, quadrics, vertex)
+
+
+@njit(cache=True)
 def best_place(surface, u, v):
     """Where the vertex of a collapsed edge goes, and what it costs."""
     return place_between(surface.places, surface.quadrics, surface.border, u, v)

@@ -143,6 +143,8 @@ class DenseSamples:
     points: Float64[np.ndarray, "samples 3"]
     faces: Int64[np.ndarray, "samples"]
     """In which dense face each lies."""
+    normals: Float64[np.ndarray, "samples 3"]
+    """Of that face; zeros at vertices, where the surface has several."""
     weights: Float64[np.ndarray, "samples"]
     """Share of the area; they sum to 1."""
 
@@ -161,7 +163,10 @@ def dense_samples(dense: Walkable, light_faces: int) -> DenseSamples:
     part = len(vertices) / (len(vertices) + inside)
     weights = np.concatenate([part * around / max(around.sum(), 1e-300), np.full(inside, (1.0 - part) / inside)])
     points = np.concatenate([dense.places[vertices], dense.at(face, shares)])
-    return DenseSamples(dense, points, np.concatenate([dense.first_face[vertices].astype(np.int64), face]), weights)
+    faces = np.concatenate([dense.first_face[vertices].astype(np.int64), face])
+    normals = dense.normals()[faces]
+    normals[: len(vertices)] = 0.0
+    return DenseSamples(dense, points, faces, normals, weights)
 
 
 def back_places(

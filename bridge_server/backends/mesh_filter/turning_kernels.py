@@ -1,16 +1,33 @@
 # mypy: ignore-errors
 # ruff: noqa: PLR0917 - compiled loops take no keywords
-"""Compiled loops that turn edges of a light mesh where that brings samples nearer, by Numba (see ``fitting``)."""
+"""Compiled loops that turn edges of a light mesh where that brings samples and normals nearer, by Numba.
+
+See ``fitting``.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from bridge_server.backends.mesh_filter.walking_kernels import nearest_on_face
+from bridge_server.backends.mesh_filter.walking_kernels import Found, face_normals, nearest_on_face
 
 LEAST_COSINE = 0.35
 """How far the faces of a turned edge may face away from the mean of the faces before."""
 LEAST_QUALITY = 0.05
 """Shape of the worst triangle that a turn may make (1 is equilateral)."""
+
+
+class Wanted(NamedTuple):
+    """What the samples want of the faces that they are nearest to."""
+
+    found: Found
+    """See ``walking_kernels.Found``."""
+    normals: np.ndarray
+    """The dense surface's, one a sample; zeros where it has several."""
+    weights: np.ndarray
+    price: float
+    """Squared distance that counts as much as a turn of the normal by one radian."""
 
 
 @njit(cache=True, nogil=True)
@@ -74,16 +91,37 @@ def is_sound(places, a, b, c, normal):
 
 
 @njit(cache=True, nogil=True)
-def cost_of_pair(places, found, weights, rows, count, pair, nearer):
-    """Weighted squared distances of samples to the nearer of two triangles, which is written to ``nearer``."""
+def turn_between(one, two):
+    """Chord between two unit normals: about their angle in radians. 0 where the first is none."""
+    if one[0] == 0.0 and one[1] == 0.0 and one[2] == 0.0:
+        return 0.0
+    return np.sqrt(max(2.0 - 2.0 * (one[0] * two[0] + one[1] * two[1] + one[2] * two[2]), 0.0))
+
+
+@njit(cache=True, nogil=True)
+def cost_of_samples(wanted, rows, count, normals):
+    """What samples cost where they are now."""
     total = 0.0
     for at in range(count):
         i = rows[at]
-        x, y, z = found.points[i]
+        turn = turn_between(wanted.normals[i], normals[wanted.found.faces[i]])
+        total += wanted.weights[i] * (wanted.found.squares[i] + wanted.price * turn)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def cost_of_pair(places, wanted, rows, count, pair, normals, nearer):
+    """What samples would cost on two triangles; the nearer one of each is written to ``nearer``."""
+    face_normals(places, pair, normals)
+    total = 0.0
+    for at in range(count):
+        i = rows[at]
+        x, y, z = wanted.found.points[i]
         one = nearest_on_face(places[pair[0, 0]], places[pair[0, 1]], places[pair[0, 2]], x, y, z)[0]
         two = nearest_on_face(places[pair[1, 0]], places[pair[1, 1]], places[pair[1, 2]], x, y, z)[0]
         nearer[at] = 0 if one <= two else 1
-        total += weights[i] * min(one, two)
+        turn = turn_between(wanted.normals[i], normals[nearer[at]])
+        total += wanted.weights[i] * (min(one, two) + wanted.price * turn)
     return total
 
 
@@ -101,12 +139,12 @@ def gather_rows(starts, order, face, other, rows):
 
 
 @njit(cache=True, nogil=True)
-def turn_edges(surface, found, weights, normals, opposite, least_gain):
+def turn_edges(surface, wanted, normals, opposite, least_gain):
     """Turn edges where that lowers the cost of their samples by a share; a vertex takes part once a call.
 
     The caller lists the faces around vertices anew. Returns how many edges were turned.
     """
-    faces, places = surface.faces, surface.places
+    faces, places, found = surface.faces, surface.places, wanted.found
     starts = np.zeros(len(faces) + 1, np.int64)
     order = np.zeros(len(found.faces), np.int64)
     sort_by_face(found.faces, starts, order)
@@ -114,7 +152,7 @@ def turn_edges(surface, found, weights, normals, opposite, least_gain):
     rows = np.zeros(len(found.faces) + 1, np.int64)
     nearer = np.zeros(len(found.faces) + 1, np.int8)
     pair = np.zeros((2, 3), np.int32)
-    mean = np.zeros(3)
+    mean, fresh = np.zeros(3), np.zeros((2, 3))
     turned = 0
     for face in range(len(faces)):
         for k in range(3):
@@ -132,12 +170,10 @@ def turn_edges(surface, found, weights, normals, opposite, least_gain):
             if not is_sound(places, t, v, w, mean / length) or joined(surface, w, t):
                 continue
             count = gather_rows(starts, order, face, other, rows)
-            now = 0.0
-            for at in range(count):
-                now += weights[rows[at]] * found.squares[rows[at]]
+            now = cost_of_samples(wanted, rows, count, normals)
             pair[0, 0], pair[0, 1], pair[0, 2] = w, u, t
             pair[1, 0], pair[1, 1], pair[1, 2] = t, v, w
-            if now > 0.0 and cost_of_pair(places, found, weights, rows, count, pair, nearer) < now * (1.0 - least_gain):
+            if now > 0.0 and cost_of_pair(places, wanted, rows, count, pair, fresh, nearer) < now * (1.0 - least_gain):
                 faces[face] = pair[0]
                 faces[other] = pair[1]
                 for at in range(count):
