@@ -99,6 +99,7 @@ def test_a_cube_keeps_its_edges():
 SIGNS = np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [1, -1, -1]])
 
 
+@pytest.mark.slow
 def test_the_pairing_finds_the_quads_again():
     raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
     high = shapes.painted(shapes.torus(rows=160, columns=80))
