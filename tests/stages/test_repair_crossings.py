@@ -66,6 +66,7 @@ def test_its_volume_is_that_of_two_halves_united():
     assert volume_m3(found) < 0.98 * sum(volume_m3(half) for half in halves)
 
 
+@pytest.mark.slow
 def test_three_sheets_may_meet_in_a_point():
     axis = cases.thrice_axis()
     mesh = cases.looped_tube(axis, 0.3)
@@ -153,6 +154,7 @@ def test_without_pymeshlab_the_shell_is_left_and_told(monkeypatch):
     assert "intersections_left" in notices
 
 
+@pytest.mark.slow
 def test_what_is_lost_inside_is_seen():
     ball = shapes.sphere(1.0, 2)
     hollow = shapes.merged(ball, shapes.flipped(shapes.sphere(0.6, 2)))
