@@ -169,7 +169,7 @@ def editor(file: SourceFile) -> Iterator[str]:
 
 def relative_imports(file: SourceFile) -> Iterator[str]:
     """Imports are written in full."""
-    for node in ast.walk(file.tree):
+    for node in file.import_statements:
         if isinstance(node, ast.ImportFrom) and node.level:
             yield f"{file.path}:{node.lineno} imports relatively. Write the full module name."
 

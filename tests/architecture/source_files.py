@@ -20,10 +20,15 @@ class SourceFile:
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path)
 
-    @property
-    def imports(self) -> list[str]:
+    @functools.cached_property
+    def import_statements(self) -> tuple[ast.Import | ast.ImportFrom, ...]:
+        """Wherever they stand in the file."""
+        return tuple(node for node in ast.walk(self.tree) if isinstance(node, ast.Import | ast.ImportFrom))
+
+    @functools.cached_property
+    def imports(self) -> tuple[str, ...]:
         """Dotted names of everything imported anywhere in the file; ``from a import b`` gives ``a.b``."""
-        return [name for node in ast.walk(self.tree) for name in imported_names(node)]
+        return tuple(name for node in self.import_statements for name in imported_names(node))
 
     @property
     def imports_on_load(self) -> list[str]:

@@ -67,6 +67,7 @@ def test_a_plane_becomes_a_regular_grid():
     assert np.sort(along, axis=1)[:, 1].max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_torus_has_rows_nearly_everywhere():
     torus = shapes.torus(rows=160, columns=80)
     found = remeshed(torus, 4000)
@@ -99,6 +100,7 @@ def test_a_cube_keeps_its_edges():
 SIGNS = np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [1, -1, -1]])
 
 
+@pytest.mark.slow
 def test_the_pairing_finds_the_quads_again():
     raycaster = RAYCASTERS.load(RAYCASTERS.choose("auto"))
     high = shapes.painted(shapes.torus(rows=160, columns=80))

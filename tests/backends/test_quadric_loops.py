@@ -142,6 +142,7 @@ def normal_deviation_deg(dense, light):
     return np.average(np.degrees(np.arccos(np.clip(cosines, -1, 1))), weights=one.areas()[faces])
 
 
+@pytest.mark.slow
 def test_where_most_faces_can_stay_normals_do():
     """A rough mesh at 55 % of its faces, beside the plain way of collapse and fit."""
     dense = rough(4)
@@ -237,7 +238,7 @@ def test_fitting_brings_the_surfaces_nearer_and_keeps_them_sound():
 
 def test_vertices_that_stick_out_are_drawn_back():
     """By other samples than those of the fit, both ways, each searched for on the whole surface."""
-    mesh = bumpy(5)
+    mesh = bumpy(4)
     light = collapsed(mesh, 800, SilentRun())
     fit = begun(mesh, light)
     best = best_round(fit, SilentRun())

@@ -47,7 +47,8 @@ def git_name(content: bytes) -> str:
 @contextmanager
 def serving(root: Path) -> Iterator[FakeHub]:
     hub = FakeHub(root)
-    thread = threading.Thread(target=hub.server.serve_forever, daemon=True)
+    # Usually it looks for its end every half second, which would be most of a test.
+    thread = threading.Thread(target=hub.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield hub

@@ -2,6 +2,7 @@
 
 import ast
 import enum
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -29,12 +30,16 @@ class Signature:
 
     parameters: tuple[Parameter, ...]
     returns: str
-    is_class_method: bool
 
 
+def is_class_method(text: str) -> bool:
+    """Static ones have ``classmethod`` before their name."""
+    return text.startswith("classmethod ")
+
+
+@functools.cache
 def parse(text: str) -> Signature:
-    """Read ``name(self, a: Type, b: Type = default) -> Type``, with ``classmethod`` before static ones."""
-    is_class_method = text.startswith("classmethod ")
+    """Read ``name(self, a: Type, b: Type = default) -> Type``."""
     opening = text.index("(")
     closing = _matching(text, opening)
     returns = text[closing + 1 :].strip().removeprefix("->").strip() or "None"
@@ -45,7 +50,7 @@ def parse(text: str) -> Signature:
         declared, has_default, default = _partition_top(piece, "=")
         name, _, kind = declared.partition(":")
         parameters.append(Parameter(name.strip(), kind.strip() or "Any", default.strip() if has_default else REQUIRED))
-    return Signature(tuple(parameters), returns, is_class_method)
+    return Signature(tuple(parameters), returns)
 
 
 def split_top(text: str, separator: str = ",") -> list[str]:

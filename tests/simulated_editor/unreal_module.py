@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.simulated_editor.signatures import bind, fits, parse
+from tests.simulated_editor.signatures import bind, fits, is_class_method, parse
 
 SURFACES = Path(__file__).resolve().parent / "surface"
 ENGINE: dict[str, Callable[..., Any]] = {}
@@ -267,27 +267,27 @@ def _method_text(cls: type, name: str) -> str:
 
 
 def _method(owner: str, name: str, text: str) -> Any:
-    signature = parse(text)
+    """Its signature is read at the first call: a session calls few, and reading all took half of an editor's start."""
     where = f"{owner}.{name}"
 
     def call(target: Any, *arguments: Any, **named: Any) -> Any:
         CLOCK.check_thread(where)
-        bound = bind(signature, where, arguments, named, MODULE[0])
+        bound = bind(parse(text), where, arguments, named, MODULE[0])
         work = ENGINE.get(where)
         if work is None:
             raise NotSimulated(f"{where} exists in this version, but the simulated engine does not act it out")
         return CLOCK.engine(work, target, *bound)
 
     call.__name__ = name
-    return classmethod(call) if signature.is_class_method else call
+    return classmethod(call) if is_class_method(text) else call
 
 
 def _function(name: str, text: str) -> Callable[..., Any]:
-    signature = parse(f"{name}{text}" if text.startswith("(") else text)
+    declared = f"{name}{text}" if text.startswith("(") else text
 
     def call(*arguments: Any, **named: Any) -> Any:
         CLOCK.check_thread(f"unreal.{name}")
-        bound = bind(signature, name, arguments, named, MODULE[0])
+        bound = bind(parse(declared), name, arguments, named, MODULE[0])
         work = ENGINE.get(name)
         if work is None:
             raise NotSimulated(f"unreal.{name} exists in this version, but the simulated engine does not act it out")

@@ -65,6 +65,7 @@ def test_a_chair_becomes_boards_and_legs():
     assert collision.notices == ()
 
 
+@pytest.mark.slow
 def test_a_bowl_stays_hollow():
     bowl = _bowl()
     collision = _collide(bowl, PlanesDecomposer(), max_pieces=6, time_limit_s=600.0)
@@ -74,6 +75,7 @@ def test_a_bowl_stays_hollow():
     assert collision.excess_volume < 2.0, "the hull of all is four times the bowl"
 
 
+@pytest.mark.slow
 def test_a_bottle_is_solid_for_the_engine_unless_its_inside_is_meant():
     bottle = shapes.bottle()
     full = _collide(bottle, PlanesDecomposer(), max_pieces=8, time_limit_s=600.0)
@@ -147,11 +149,15 @@ def test_vertex_limit_is_kept(count):
     assert len(collision.pieces[0].mesh.positions_m) <= count
 
 
-def test_a_failed_decomposition_falls_back_to_one_hull_and_says_so():
-    collision = _collide(shapes.torus(), Refusing())
-    assert collision.method == "hull"
-    assert len(collision.pieces) == 1
-    (notice,) = collision.notices
+@pytest.fixture(scope="module")
+def fallback():
+    return _collide(shapes.torus(), Refusing())
+
+
+def test_a_failed_decomposition_falls_back_to_one_hull_and_says_so(fallback):
+    assert fallback.method == "hull"
+    assert len(fallback.pieces) == 1
+    (notice,) = fallback.notices
     assert notice.code == "collision_fallback"
     assert "took longer than 60 s" in notice.message
     assert notice.remedy
@@ -293,10 +299,10 @@ def test_what_is_not_solid_is_found(mesh):
         require_solid(mesh)
 
 
-def test_the_same_call_gives_the_same_pieces():
-    first, second = (_collide(shapes.torus(), Refusing()) for _ in range(2))
-    np.testing.assert_array_equal(first.pieces[0].mesh.positions_m, second.pieces[0].mesh.positions_m)
-    assert first.containment == second.containment
+def test_the_same_call_gives_the_same_pieces(fallback):
+    again = _collide(shapes.torus(), Refusing())
+    np.testing.assert_array_equal(fallback.pieces[0].mesh.positions_m, again.pieces[0].mesh.positions_m)
+    assert fallback.containment == again.containment
 
 
 def test_declaration():

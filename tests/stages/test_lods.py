@@ -30,6 +30,11 @@ def ball():
 
 
 @pytest.fixture(scope="module")
+def small_ball():
+    return unwrapped_ball(0.5, 20)
+
+
+@pytest.fixture(scope="module")
 def chain(mesh_filter, raycaster, ball):
     return Lods(count=4)(SilentRun(), mesh_filter, raycaster, unwrapped=ball)
 
@@ -49,17 +54,17 @@ def test_each_level_halves_the_triangles_and_level_0_is_the_mesh_itself(chain, b
     assert not chain.notices
 
 
-def test_budgets_are_kept_level_by_level(mesh_filter, raycaster, ball):
-    levels = Lods(count=4, budgets="3000, 500")(SilentRun(), mesh_filter, raycaster, unwrapped=ball).lods
+def test_budgets_are_kept_level_by_level(mesh_filter, raycaster, small_ball):
+    levels = Lods(count=4, budgets="3000, 500")(SilentRun(), mesh_filter, raycaster, unwrapped=small_ball).lods
     assert [len(lod.mesh.faces) for lod in levels[1:]] == pytest.approx([3000, 500, 250], rel=0.01)
     assert all(len(lod.mesh.faces) <= most for lod, most in zip(levels[1:], (3000, 500, 250), strict=True))
 
 
-def test_a_budget_no_lower_than_the_level_before_is_left_out_and_told(mesh_filter, raycaster, ball):
-    chain = Lods(count=4, budgets="900000,500")(SilentRun(), mesh_filter, raycaster, unwrapped=ball)
+def test_a_budget_no_lower_than_the_level_before_is_left_out_and_told(mesh_filter, raycaster, small_ball):
+    chain = Lods(count=4, budgets="900000,500")(SilentRun(), mesh_filter, raycaster, unwrapped=small_ball)
     assert [len(lod.mesh.faces) for lod in chain.lods[1:]] == pytest.approx([500, 250], rel=0.02)
     assert [notice.code for notice in chain.notices] == ["lod_budget_left_out"]
-    assert f"{len(ball.faces):,}" in chain.notices[0].message
+    assert f"{len(small_ball.faces):,}" in chain.notices[0].message
 
 
 @pytest.mark.parametrize("budgets", ["many", "500,1000", "0", "12,,4"])
@@ -74,12 +79,12 @@ def test_budgets_that_make_no_sense_are_refused(mesh_filter, raycaster, ball, bu
         Lods(count=4, budgets=budgets)(SilentRun(), mesh_filter, raycaster, unwrapped=ball)
 
 
-def test_a_finer_screen_shows_coarse_levels_later(mesh_filter, raycaster, ball):
+def test_a_finer_screen_shows_coarse_levels_later(mesh_filter, raycaster, small_ball):
     coarse, fine = (
-        Lods(count=2, screen_lines=lines)(SilentRun(), mesh_filter, raycaster, unwrapped=ball).lods[1]
+        Lods(count=2, screen_lines=lines)(SilentRun(), mesh_filter, raycaster, unwrapped=small_ball).lods[1]
         for lines in (1080, 8640)
     )
-    diagonal = ball.welded_mesh().diagonal_m
+    diagonal = small_ball.welded_mesh().diagonal_m
     assert fine.screen_size < coarse.screen_size
     assert fine.error_m / diagonal * fine.screen_size * 8640 <= 1.001
 

@@ -66,6 +66,7 @@ def test_its_volume_is_that_of_two_halves_united():
     assert volume_m3(found) < 0.98 * sum(volume_m3(half) for half in halves)
 
 
+@pytest.mark.slow
 def test_three_sheets_may_meet_in_a_point():
     axis = cases.thrice_axis()
     mesh = cases.looped_tube(axis, 0.3)
@@ -153,11 +154,12 @@ def test_without_pymeshlab_the_shell_is_left_and_told(monkeypatch):
     assert "intersections_left" in notices
 
 
+@pytest.mark.slow
 def test_what_is_lost_inside_is_seen():
-    ball = shapes.sphere(1.0, 3)
-    hollow = shapes.merged(ball, shapes.flipped(shapes.sphere(0.6, 3)))
+    ball = shapes.sphere(1.0, 2)
+    hollow = shapes.merged(ball, shapes.flipped(shapes.sphere(0.6, 2)))
     assert inside_changed(ball, ball, SilentRun()) == 0.0
-    assert inside_changed(ball, shapes.merged(ball, shapes.sphere(0.6, 3)), SilentRun()) == 0.0
+    assert inside_changed(ball, shapes.merged(ball, shapes.sphere(0.6, 2)), SilentRun()) == 0.0
     assert inside_changed(ball, hollow, SilentRun()) > 0.05
     assert inside_changed(ball, replace(ball, positions_m=ball.positions_m * np.float32(0.8)), SilentRun()) > 0.3
 

@@ -54,6 +54,7 @@ def damaged(mesh, defects, seed):
     return mesh
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     base=st.sampled_from(sorted(BASES)),

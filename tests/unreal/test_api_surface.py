@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulated_editor.process import ROOT
+from tests.simulated_editor.signatures import parse
 from tests.unreal.conftest import VERSIONS
 
 SOURCES = sorted([*(ROOT / "unreal_scripts").rglob("*.py"), *(ROOT / "ue_plugin").rglob("*.py")])
@@ -45,6 +46,16 @@ def has_member(surface, owner, member):
         member in entry.get("methods", {}) or member in entry.get("props", {}) or member in (entry.get("enum") or ())
         for entry in chain(surface, owner)
     )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_signature_can_be_read(version):
+    """The simulated editor reads one when it is first called; here are those that no test calls."""
+    texts = [text for entry in SURFACES[version]["classes"].values() for text in entry.get("methods", {}).values()]
+    texts += [f"{name}{text[text.index('(') :]}" for name, text in SURFACES[version]["functions"].items()]
+    assert len(texts) > 1000
+    for text in texts:
+        assert parse(text).returns
 
 
 def names_in(path: Path):

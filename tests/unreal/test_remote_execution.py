@@ -33,9 +33,13 @@ def free_udp_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_endpoint() -> Endpoint:
+    return Endpoint(port=free_udp_port(), interfaces=("127.0.0.1",))
+
+
 @pytest.fixture
 def endpoint() -> Endpoint:
-    return Endpoint(port=free_udp_port(), interfaces=("127.0.0.1",))
+    return free_endpoint()
 
 
 @pytest.fixture
@@ -50,6 +54,14 @@ def editor_56(tmp_path, endpoint):
         yield running
 
 
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """One session for all tests that only run code: finding an editor takes a second, because others may answer."""
+    endpoint, project = free_endpoint(), tmp_path_factory.mktemp("project") / "P"
+    with EditorProcess("5.6", project, name="Alpha", remote_port=endpoint.port), connect("Alpha", endpoint) as opened:
+        yield opened
+
+
 def test_finds_the_editor_and_says_who_it_is(editor, endpoint, version):
     (found,) = find_editors(endpoint, 1.0)
     assert found.project_name == "Alpha"
@@ -57,31 +69,27 @@ def test_finds_the_editor_and_says_who_it_is(editor, endpoint, version):
 
 
 @pytest.mark.parametrize("size", [100, 7_000, 9_000, 100_000, 1_500_000, 5_000_000])
-def test_results_of_every_size_arrive_whole(editor_56, endpoint, size):
-    with connect("Alpha", endpoint) as session:
-        assert len(session.run(f"'x' * {size}", EVALUATE).result) == size + 2
+def test_results_of_every_size_arrive_whole(session, size):
+    assert len(session.run(f"'x' * {size}", EVALUATE).result) == size + 2
 
 
-def test_result_of_unicode_and_prints_arrive(editor_56, endpoint):
-    with connect("", endpoint) as session:
-        answer = session.run("print('Grüße 世界')")
-        assert answer.success
-        assert [line.text for line in answer.output] == ["Grüße 世界"]
+def test_result_of_unicode_and_prints_arrive(session):
+    answer = session.run("print('Grüße 世界')")
+    assert answer.success
+    assert [line.text for line in answer.output] == ["Grüße 世界"]
 
 
-def test_failing_command_brings_its_traceback(editor_56, endpoint):
-    with connect("", endpoint) as session:
-        answer = session.run("1 / 0")
-        assert not answer.success
-        assert "ZeroDivisionError" in answer.result
-        assert session.run("1 + 1", EVALUATE).result == "2", "the session goes on after an error"
+def test_failing_command_brings_its_traceback(session):
+    answer = session.run("1 / 0")
+    assert not answer.success
+    assert "ZeroDivisionError" in answer.result
+    assert session.run("1 + 1", EVALUATE).result == "2", "the session goes on after an error"
 
 
-def test_code_that_mentions_a_file_is_not_taken_for_one(editor_56, endpoint):
+def test_code_that_mentions_a_file_is_not_taken_for_one(session):
     code = "x = 5 # see foo.py and bar"
-    with connect("", endpoint) as session:
-        assert "Could not load Python file" in session.run(code, ExecMode.EXECUTE_FILE).result
-        assert session.run(code).success
+    assert "Could not load Python file" in session.run(code, ExecMode.EXECUTE_FILE).result
+    assert session.run(code).success
 
 
 def test_several_editors_are_told_apart(tmp_path, endpoint):
@@ -130,7 +138,7 @@ def test_command_with_a_missing_field_is_lost_as_in_the_engine(editor_56, endpoi
     assert "a command without" in editor_56.state()["lost_commands"][0]
 
 
-def test_script_gets_arguments_and_returns_any_size_through_a_file(editor_56, endpoint, tmp_path):
+def test_script_gets_arguments_and_returns_any_size_through_a_file(session, tmp_path):
     folder = tmp_path / "my.py scripts ü"
     folder.mkdir()
     script = folder / "double.py"
@@ -140,10 +148,9 @@ def test_script_gets_arguments_and_returns_any_size_through_a_file(editor_56, en
         " open(a['result_path'], 'w', encoding='utf-8'))\n",
         encoding="utf-8",
     )
-    with connect("", endpoint) as session:
-        assert session.run_script(script, {"n": 1_000_000, "word": "größe"}) == "größe" * 1_000_000
-        with pytest.raises(RemoteCommandFailed, match="n is not positive"):
-            session.run_script(script, {"n": 0, "word": ""})
+    assert session.run_script(script, {"n": 1_000_000, "word": "größe"}) == "größe" * 1_000_000
+    with pytest.raises(RemoteCommandFailed, match="n is not positive"):
+        session.run_script(script, {"n": 0, "word": ""})
 
 
 def test_package_is_imported_by_remote_execution(editor, endpoint, golden_package):

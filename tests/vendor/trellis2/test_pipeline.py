@@ -44,7 +44,27 @@ def load(tiny_root: Path) -> Load:
 
 @pytest.fixture
 def networks(tiny_root: Path, load: Load) -> Residence:
+    return residence(tiny_root, load)
+
+
+def residence(tiny_root: Path, load: Load) -> Residence:
     return Residence(layout=read_layout(tiny_root), device=CPU, profile=PROFILES[1], load=load)
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """An asset, and everything that was told while it was made."""
+
+    asset: DecodedAsset
+    notes: tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def usual(tiny_root: Path, load: Load) -> Made:
+    """What the quick wish makes of one picture, made once for all that compare with it."""
+    notes: list[str] = []
+    asset = generate(residence(tiny_root, load), [picture()], QUICK, lambda _, note: notes.append(note))
+    return Made(asset=asset, notes=tuple(notes))
 
 
 def quiet(_share: float, _note: str) -> None:
@@ -76,24 +96,22 @@ def test_every_road_ends_at_a_surface(networks: Residence, road: Road) -> None:
     assert sum(note == "finding the coarse structure" for note in (each[1] for each in told)) == 3, "every step"
 
 
-def test_a_seed_decides_everything(networks: Residence) -> None:
-    first = generate(networks, [picture()], QUICK, quiet)
-    assert same(first, generate(networks, [picture()], QUICK, quiet))
-    assert not same(first, generate(networks, [picture()], dataclasses.replace(QUICK, seed=4), quiet))
+def test_a_seed_decides_everything(networks: Residence, usual: Made) -> None:
+    assert same(usual.asset, generate(networks, [picture()], QUICK, quiet))
+    assert not same(usual.asset, generate(networks, [picture()], dataclasses.replace(QUICK, seed=4), quiet))
 
 
-def test_the_pictures_matter(networks: Residence) -> None:
-    alone = generate(networks, [picture()], QUICK, quiet)
+def test_the_pictures_matter(networks: Residence, usual: Made) -> None:
     both = generate(networks, [picture(), picture(30.0)[:, ::-1]], QUICK, quiet)
-    assert not same(alone, both)
+    assert not same(usual.asset, both)
     twice = generate(networks, [picture(), picture()], QUICK, quiet)
-    assert np.array_equal(twice.faces, alone.faces)
-    assert np.abs(twice.attributes - alone.attributes).max() < 1e-4
+    assert np.array_equal(twice.faces, usual.asset.faces)
+    assert np.abs(twice.attributes - usual.asset.attributes).max() < 1e-4
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
-def test_results_do_not_depend_on_the_memory_profile(networks: Residence, profile, load: Load) -> None:
-    wanted = generate(networks, [picture()], QUICK, quiet)
+def test_results_do_not_depend_on_the_memory_profile(networks: Residence, usual: Made, profile, load: Load) -> None:
+    wanted = usual.asset
     other = Residence(layout=networks.layout, device=CPU, profile=profile, load=load)
     found = generate(other, [picture()], QUICK, quiet)
     assert np.array_equal(found.faces, wanted.faces)
@@ -106,9 +124,8 @@ class Stop(Exception):
     pass
 
 
-def test_it_can_be_stopped_anywhere_and_lets_go(networks: Residence) -> None:
-    whole: list[str] = []
-    generate(networks, [picture()], QUICK, lambda _, note: whole.append(note))
+def test_it_can_be_stopped_anywhere_and_lets_go(networks: Residence, usual: Made) -> None:
+    whole = usual.notes
     for stop in range(1, len(whole), 5):
         heard: list[str] = []
 
@@ -119,12 +136,12 @@ def test_it_can_be_stopped_anywhere_and_lets_go(networks: Residence) -> None:
 
         with pytest.raises(Stop):
             generate(networks, [picture()], QUICK, tell)
-        assert heard == whole[: stop + 1]
+        assert heard == list(whole[: stop + 1])
         assert not networks._loaded
 
 
-def test_a_stage_without_memory_is_done_again_under_the_next_profile(networks: Residence) -> None:
-    wanted = generate(networks, [picture()], QUICK, quiet)
+def test_a_stage_without_memory_is_done_again_under_the_next_profile(networks: Residence, usual: Made) -> None:
+    wanted = usual.asset
     load = networks.load
     failures = ["shape_slat_flow_model_512", "shape_slat_flow_model_512", "tex_slat_decoder"]
 
