@@ -72,6 +72,7 @@ KERNEL_FILES = (
             "quadric",
             "quick",
             "quick_arrays",
+            "ridge",
             "seam_collapse",
             "seam_start",
             "seamed",

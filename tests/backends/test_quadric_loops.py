@@ -19,7 +19,7 @@ from bridge_server.backends.mesh_filter.collapsing import (
 )
 from bridge_server.backends.mesh_filter.fitting import begun, best_round, fitted
 from bridge_server.backends.mesh_filter.fitting_worst import worst_first
-from bridge_server.backends.mesh_filter.quadric import QuadricFilter, little_moved, mesh_of
+from bridge_server.backends.mesh_filter.quadric import QuadricFilter, little_moved, mesh_of, weights_by_ridges
 from bridge_server.backends.mesh_filter.sampling import Gap, Walkable
 from bridge_server.run import SilentRun
 from bridge_server.values.mesh import Mesh, is_watertight
@@ -142,7 +142,6 @@ def normal_deviation_deg(dense, light):
     return np.average(np.degrees(np.arccos(np.clip(cosines, -1, 1))), weights=one.areas()[faces])
 
 
-@pytest.mark.slow
 def test_where_most_faces_can_stay_normals_do():
     """A rough mesh at 55 % of its faces, beside the plain way of collapse and fit."""
     dense = rough(4)
@@ -159,7 +158,7 @@ def test_where_most_faces_can_stay_normals_do():
 )
 def test_the_mesh_that_keeps_faces_is_taken_where_it_is_nearer(monkeypatch, less_turned, farther, is_kept):
     dense = rough(3)
-    spared = collapsed(dense, 700, SilentRun(), sparing=True)
+    spared = collapsed(dense, 700, SilentRun(), weights=weights_by_ridges(dense), sparing=True)
     kept = mesh_of(little_moved(begun(dense, spared), spared), spared)
     monkeypatch.setattr(quadric, "LESS_TURNED", less_turned)
     monkeypatch.setattr(quadric, "FARTHER", farther)

@@ -104,10 +104,17 @@ def collapsed(
     return Light(surface.places[used], faces, owners, unit_of(source))
 
 
-def halfway(source: Mesh, triangle_count: int, run: Run, paint: Looks | None = None) -> Halfway:
+def halfway(
+    source: Mesh,
+    triangle_count: int,
+    run: Run,
+    *,
+    weights: Float64[np.ndarray, "faces"] | None = None,
+    paint: Looks | None = None,
+) -> Halfway:
     """As ``collapsed`` begins: to so many faces, or as few as no face turns far for and none becomes a sliver."""
     run.checkpoint(0.0, "decimating")
-    surface = dense_surface(source, None, paint)
+    surface = dense_surface(source, weights, paint)
     reduce_to(in_order(surface), triangle_count, compiled_loops("collapse").LIMITS[0], run)
     faces, _, used, owners = survivors(surface)
     return Halfway(surface.places[used], faces, surface.border[used], owners)

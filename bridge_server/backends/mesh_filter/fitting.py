@@ -17,6 +17,7 @@ from jaxtyping import Float64, Int32, Int64, UInt8
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.borders import Borders, border_pulls, borders_of
 from bridge_server.backends.mesh_filter.collapsing import Light
+from bridge_server.backends.mesh_filter.ridges import ridges_at_vertices
 from bridge_server.backends.mesh_filter.sampling import (
     DenseSamples,
     Gap,
@@ -189,7 +190,8 @@ def begun(source: Mesh, light: Light, samples: DenseSamples | None = None) -> Fi
 
 def samples_of(source: Mesh, light: Light) -> DenseSamples:
     """Samples of the dense mesh, as ``begun`` takes them: the same for all light meshes of as many faces."""
-    return dense_samples(Walkable.of(light.unit.of(source.positions_m), np.array(source.faces)), len(light.faces))
+    dense = Walkable.of(light.unit.of(source.positions_m), np.array(source.faces))
+    return dense_samples(dense, len(light.faces), ridges_at_vertices(dense))
 
 
 def start_again(fit: Fit, light_faces: Int64[np.ndarray, "samples"]) -> None:

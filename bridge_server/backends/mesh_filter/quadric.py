@@ -1,7 +1,8 @@
 """The own mesh filter: quadric edge collapse in compiled loops to the exact count, then a fit to the dense mesh.
 
 It collapses twice: places where the first result lies far away matter more in the second. Both go on from what they
-have in common. The nearer one is fitted, and its farthest places are moved once more.
+have in common, and in both ridges matter more than their area. The nearer one is fitted, and its farthest places are
+moved once more.
 Where most of the faces can stay, normals are lost by moving what need not move: a collapse in which turns of faces cost
 and vertices stay where they are stands beside it there, and is taken where its normals are nearer by much.
 """
@@ -14,7 +15,7 @@ from jaxtyping import Float64
 
 from bridge_server.backends.compiled import compiler_availability
 from bridge_server.backends.mesh_filter.base import FitSamples, Paint, SeamedMesh
-from bridge_server.backends.mesh_filter.collapsing import Light, collapsed, halfway
+from bridge_server.backends.mesh_filter.collapsing import Light, collapsed, halfway, unit_of
 from bridge_server.backends.mesh_filter.fitting import (
     MOST_FACES,
     Fit,
@@ -26,6 +27,8 @@ from bridge_server.backends.mesh_filter.fitting import (
 )
 from bridge_server.backends.mesh_filter.fitting_worst import Worst, worst_first
 from bridge_server.backends.mesh_filter.paint import paint_on
+from bridge_server.backends.mesh_filter.ridges import ridge_weights
+from bridge_server.backends.mesh_filter.sampling import Walkable
 from bridge_server.backends.mesh_filter.seamed import seam_collapsed
 from bridge_server.backends.mesh_filter.seamed_fit import fitted
 from bridge_server.backends.table import Availability
@@ -77,15 +80,17 @@ class QuadricFilter:
             return mesh
         source = tidied_surface(mesh)
         looks = None if paint is None else (paint_on(source, mesh, paint), paint.weight)
-        start = halfway(source, HALFWAY * triangle_count, PartialRun(run, 0.0, 0.15), looks)
-        light = collapsed(source, triangle_count, PartialRun(run, 0.15, 0.2), paint=looks, start=start)
+        ridges = weights_by_ridges(source)
+        start = halfway(source, HALFWAY * triangle_count, PartialRun(run, 0.0, 0.15), weights=ridges, paint=looks)
+        part = PartialRun(run, 0.15, 0.2)
+        light = collapsed(source, triangle_count, part, weights=ridges, paint=looks, start=start)
         if triangle_count > MOST_FACES:
             return light.mesh()
         samples = samples_of(source, light)
         fit = begun(source, light, samples)
         if len(source.faces) > MOST_DENSE:
             return mesh_of(nearest(fit, light, PartialRun(run, 0.4, 1.0)), light)
-        weights = face_weights(source, light, fit)
+        weights = ridges * face_weights(source, light, fit)
         part = PartialRun(run, 0.25, 0.4)
         other = collapsed(source, triangle_count, part, weights=weights, paint=looks, start=start)
         if (second := begun(source, other, samples)).score < fit.score:
@@ -93,7 +98,8 @@ class QuadricFilter:
         farthest = FARTHER * fit.now().farthest
         worst = nearest(fit, light, PartialRun(run, 0.4, 0.8))
         if triangle_count > MANY_LEFT * len(source.faces):
-            spared = collapsed(source, triangle_count, PartialRun(run, 0.8, 0.9), paint=looks, sparing=True)
+            part = PartialRun(run, 0.8, 0.9)
+            spared = collapsed(source, triangle_count, part, weights=ridges, paint=looks, sparing=True)
             as_it_was = little_moved(begun(source, spared, samples), spared)
             near = as_it_was.farthest.max(initial=0.0) <= farthest and len(spared.faces) <= len(light.faces)
             if near and as_it_was.fit.turned < LESS_TURNED * worst.fit.turned:
@@ -109,6 +115,11 @@ class QuadricFilter:
     def fit(self, level: Mesh, original: Mesh, samples: FitSamples, run: Run) -> Float64[np.ndarray, "points 3"]:
         """See ``SeamedFilter``."""
         return fitted(level, original, samples, run)
+
+
+def weights_by_ridges(source: Mesh) -> Float64[np.ndarray, "faces"]:
+    """How much each face matters in all collapses."""
+    return ridge_weights(Walkable.of(unit_of(source).of(source.positions_m), np.array(source.faces)))
 
 
 def nearest(fit: Fit, light: Light, run: Run) -> Worst:

@@ -10,8 +10,10 @@ from bridge_server.backends.compiled import compiled_loops
 from bridge_server.blocks import over_blocks
 
 SAMPLES_PER_FACE = 10
-"""Samples of the dense mesh for each face of the light one, "MOST_SAMPLES" in all at most."""
+"""Samples of the dense mesh for each face of the light one, ``MOST_SAMPLES`` in all at most."""
 MOST_SAMPLES = 150_000
+RIDGE_SHARE = 0.5
+"""How much of their weight vertices have by the ridges there (see ``ridges``)."""
 FACE_PLACES = np.array([[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5]])
 """Where a light face is sampled; its corners are sampled too, once for each vertex."""
 FACE_PLACE_WEIGHTS = np.array([0.45, 0.15, 0.15, 0.15])
@@ -149,8 +151,13 @@ class DenseSamples:
     """Share of the area; they sum to 1."""
 
 
-def dense_samples(dense: Walkable, light_faces: int) -> DenseSamples:
-    """Vertices of the dense mesh, evenly picked, and random places on its faces."""
+def dense_samples(
+    dense: Walkable, light_faces: int, ridges: Float64[np.ndarray, "vertices"] | None = None
+) -> DenseSamples:
+    """Vertices of the dense mesh, evenly picked, and random places on its faces.
+
+    Where ``ridges`` are given, ``RIDGE_SHARE`` of the weight of the vertices goes by them, and not by area.
+    """
     random = np.random.default_rng(SEED)
     wanted = min(SAMPLES_PER_FACE * light_faces, MOST_SAMPLES)
     areas = dense.areas()
@@ -161,7 +168,10 @@ def dense_samples(dense: Walkable, light_faces: int) -> DenseSamples:
     shares = random.dirichlet((1.0, 1.0, 1.0), inside)
     around = np.bincount(dense.faces.reshape(-1), np.repeat(areas, 3), len(dense.places))[vertices]
     part = len(vertices) / (len(vertices) + inside)
-    weights = np.concatenate([part * around / max(around.sum(), 1e-300), np.full(inside, (1.0 - part) / inside)])
+    around = around / max(around.sum(), 1e-300)
+    if ridges is not None and (whole := ridges[vertices].sum()) > 0.0:
+        around = (1.0 - RIDGE_SHARE) * around + RIDGE_SHARE * ridges[vertices] / whole
+    weights = np.concatenate([part * around, np.full(inside, (1.0 - part) / inside)])
     points = np.concatenate([dense.places[vertices], dense.at(face, shares)])
     faces = np.concatenate([dense.first_face[vertices].astype(np.int64), face])
     normals = dense.normals()[faces]
