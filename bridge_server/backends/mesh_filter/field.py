@@ -25,7 +25,7 @@ from bridge_server.values.mesh import Mesh, area_m2
 from bridge_server.values.mesh_split import tidied_surface
 from bridge_server.values.mesh_topology import edge_table
 
-VERSION = 2
+VERSION = 3
 MOST_DENSE = 600_000
 """A mesh of more faces is collapsed to so many first."""
 LONGEST = 0.45

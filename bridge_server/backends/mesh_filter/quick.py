@@ -22,7 +22,7 @@ from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_split import tidied_surface
 
-VERSION = 2
+VERSION = 3
 SHARE, LATE_SHARE = 0.8, 0.1
 """Cheapest edges that a pass looks at, over half the faces. With as many in the late passes as in the early ones a
 bumpy torus came out with a third more of the largest distance."""
