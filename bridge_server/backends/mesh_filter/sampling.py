@@ -11,6 +11,8 @@ from bridge_server.blocks import over_blocks
 
 SAMPLES_PER_FACE = 10
 """Samples of the dense mesh for each face of the light one, ``MOST_SAMPLES`` in all at most."""
+DENSE_PER_SAMPLE = 20
+"""There is a sample for so many dense faces at least: fewer would miss what stands out of a rough surface."""
 MOST_SAMPLES = 150_000
 RIDGE_SHARE = 0.5
 """How much of their weight vertices have by the ridges there (see ``ridges``)."""
@@ -159,7 +161,7 @@ def dense_samples(
     Where ``ridges`` are given, ``RIDGE_SHARE`` of the weight of the vertices goes by them, and not by area.
     """
     random = np.random.default_rng(SEED)
-    wanted = min(SAMPLES_PER_FACE * light_faces, MOST_SAMPLES)
+    wanted = min(max(SAMPLES_PER_FACE * light_faces, len(dense.faces) // DENSE_PER_SAMPLE), MOST_SAMPLES)
     areas = dense.areas()
     vertices = np.arange(0, len(dense.places), max(1, round(2 * len(dense.places) / wanted)))
     inside = max(wanted - len(vertices), wanted // 3)
