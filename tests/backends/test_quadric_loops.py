@@ -118,7 +118,7 @@ def test_errors_count_from_where_a_vertex_is():
 
 
 def test_what_is_lost_is_not_lost_again():
-    """A mesh in two steps comes out as near as in one: errors of the first step would send the second elsewhere."""
+    """After collapses the vertices that are left have nothing to lose where they are."""
     mesh = bumpy(4)
     surface = dense_surface(mesh, None, None)
     reduce_to(in_order(surface), 1000, compiled_loops("collapse").LIMITS[0], SilentRun())

@@ -150,7 +150,7 @@ class DenseSamples:
     normals: Float64[np.ndarray, "samples 3"]
     """Of that face; zeros at vertices, where the surface has several."""
     weights: Float64[np.ndarray, "samples"]
-    """Share of the area; they sum to 1."""
+    """Share of the area, of vertices partly of the ridges; they sum to 1."""
 
 
 def dense_samples(
