@@ -128,8 +128,8 @@ def dense_surface(
     surface = working_arrays(kernels, unit_of(source).of(source.positions_m), source.faces, sparing=sparing)
     kernels.link_corners(surface)
     kernels.gather_quadrics(surface, np.ones(len(source.faces)) if weights is None else weights)
-    if paint is not None:
-        surface.quadrics[:] += paint_quadrics(surface.places, source.faces, *paint)
+    if paint is not None and (added := paint_quadrics(surface.places, source.faces, *paint)).any():
+        surface.quadrics[:] += added
         kernels.write_off_all(surface.places, surface.quadrics)
     return surface
 
