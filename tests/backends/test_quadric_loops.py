@@ -17,9 +17,10 @@ from bridge_server.backends.mesh_filter.collapsing import (
     survivors,
     working_arrays,
 )
-from bridge_server.backends.mesh_filter.fitting import begun, best_round, fitted
+from bridge_server.backends.mesh_filter.fitting import begun, best_round, fitted, surface_of
 from bridge_server.backends.mesh_filter.fitting_worst import worst_first
-from bridge_server.backends.mesh_filter.quadric import QuadricFilter, little_moved, mesh_of, weights_by_ridges
+from bridge_server.backends.mesh_filter.quadric import QuadricFilter, little_moved, mesh_of
+from bridge_server.backends.mesh_filter.ridges import ridge_weights, ridges_of
 from bridge_server.backends.mesh_filter.sampling import Gap, Walkable
 from bridge_server.run import SilentRun
 from bridge_server.values.mesh import Mesh, is_watertight
@@ -158,7 +159,9 @@ def test_where_most_faces_can_stay_normals_do():
 )
 def test_the_mesh_that_keeps_faces_is_taken_where_it_is_nearer(monkeypatch, less_turned, farther, is_kept):
     dense = rough(3)
-    spared = collapsed(dense, 700, SilentRun(), weights=weights_by_ridges(dense), sparing=True)
+    surface = surface_of(dense)
+    weights = ridge_weights(surface, ridges_of(surface))
+    spared = collapsed(dense, 700, SilentRun(), weights=weights, sparing=True)
     kept = mesh_of(little_moved(begun(dense, spared), spared), spared)
     monkeypatch.setattr(quadric, "LESS_TURNED", less_turned)
     monkeypatch.setattr(quadric, "FARTHER", farther)
@@ -250,7 +253,7 @@ def test_vertices_that_stick_out_are_drawn_back():
     before = all_distances(fit.dense, Walkable.of(places, best.faces))
     assert before.max() > 3 * usual.max()
     assert after.max() < 1.3 * usual.max()
-    assert after.mean() < 1.01 * before.mean(), "no more than a hundredth dearer"
+    assert after.mean() < before.mean()
     moved = (fit.light.places != places).any(axis=1)
     assert 3 <= moved.sum() < len(places) / 2
 

@@ -16,8 +16,8 @@ from jaxtyping import Float64, Int32, Int64, UInt8
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.borders import Borders, border_pulls, borders_of
-from bridge_server.backends.mesh_filter.collapsing import Light
-from bridge_server.backends.mesh_filter.ridges import ridges_at_vertices
+from bridge_server.backends.mesh_filter.collapsing import Light, unit_of
+from bridge_server.backends.mesh_filter.ridges import ridges_at_vertices, ridges_of
 from bridge_server.backends.mesh_filter.sampling import (
     DenseSamples,
     Gap,
@@ -91,12 +91,12 @@ class Fit:
     @property
     def score(self) -> float:
         """Mean, mean and largest distance, multiplied."""
-        return self.mean**2 * float(self.distances.max(initial=0.0))
+        distances = self.distances
+        return self.mean_of(distances) ** 2 * float(distances.max(initial=0.0))
 
-    @property
-    def mean(self) -> float:
-        """Mean distance of both directions."""
-        distances, split = self.distances, len(self.onto_light.weights)
+    def mean_of(self, distances: Float64[np.ndarray, "samples"]) -> float:
+        """Mean of both directions."""
+        split = len(self.onto_light.weights)
         return float(distances[:split] @ self.onto_light.weights + distances[split:] @ self.onto_dense.weights) / 2.0
 
     @property
@@ -165,7 +165,9 @@ def far_around(fit: Fit) -> Float64[np.ndarray, "vertices"]:
 
 def begun(source: Mesh, light: Light, samples: DenseSamples | None = None) -> Fit:
     """Samples, made anew where none are given, find their first places by what became of their vertices."""
-    samples = samples or samples_of(source, light)
+    if samples is None:
+        dense = surface_of(source)
+        samples = samples_of(dense, ridges_of(dense), len(light.faces))
     dense = samples.surface
     slim = Walkable.of(light.places.copy(), light.faces.copy())
     stays = light.owners[dense.faces[samples.faces, 0]] >= 0
@@ -188,10 +190,14 @@ def begun(source: Mesh, light: Light, samples: DenseSamples | None = None) -> Fi
     return fit
 
 
-def samples_of(source: Mesh, light: Light) -> DenseSamples:
+def surface_of(source: Mesh) -> Walkable:
+    """The dense mesh in shares of its diagonal."""
+    return Walkable.of(unit_of(source).of(source.positions_m), np.array(source.faces))
+
+
+def samples_of(dense: Walkable, ridges: Float64[np.ndarray, "faces 3"], light_faces: int) -> DenseSamples:
     """Samples of the dense mesh, as ``begun`` takes them: the same for all light meshes of as many faces."""
-    dense = Walkable.of(light.unit.of(source.positions_m), np.array(source.faces))
-    return dense_samples(dense, len(light.faces), ridges_at_vertices(dense))
+    return dense_samples(dense, light_faces, ridges_at_vertices(dense, ridges))
 
 
 def start_again(fit: Fit, light_faces: Int64[np.ndarray, "samples"]) -> None:
@@ -209,7 +215,9 @@ def turn_edges(fit: Fit) -> None:
     """Turn edges and bring all that hangs on them up to date."""
     turning = compiled_loops("turning")
     weights = fit.onto_light.weights * fit.boost[: len(fit.onto_light.weights)]
-    wanted = turning.Wanted(fit.onto_light.found, fit.dense_normals, weights, NORMAL_PRICE * fit.mean**2)
+    wanted = turning.Wanted(
+        fit.onto_light.found, fit.dense_normals, weights, NORMAL_PRICE * fit.mean_of(fit.distances) ** 2
+    )
     surface, before = fit.light.surface, fit.light.faces.copy()
     if turning.turn_edges(surface, wanted, fit.light.normals(), fit.opposite, LEAST_GAIN):
         fit.light.list_again()

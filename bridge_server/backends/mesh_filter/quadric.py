@@ -15,7 +15,7 @@ from jaxtyping import Float64
 
 from bridge_server.backends.compiled import compiler_availability
 from bridge_server.backends.mesh_filter.base import FitSamples, Paint, SeamedMesh
-from bridge_server.backends.mesh_filter.collapsing import Light, collapsed, halfway, unit_of
+from bridge_server.backends.mesh_filter.collapsing import Light, collapsed, halfway
 from bridge_server.backends.mesh_filter.fitting import (
     MOST_FACES,
     Fit,
@@ -23,12 +23,12 @@ from bridge_server.backends.mesh_filter.fitting import (
     best_round,
     face_weights,
     samples_of,
+    surface_of,
     turn_edges,
 )
 from bridge_server.backends.mesh_filter.fitting_worst import Worst, worst_first
 from bridge_server.backends.mesh_filter.paint import paint_on
-from bridge_server.backends.mesh_filter.ridges import ridge_weights
-from bridge_server.backends.mesh_filter.sampling import Walkable
+from bridge_server.backends.mesh_filter.ridges import ridge_weights, ridges_of
 from bridge_server.backends.mesh_filter.seamed import seam_collapsed
 from bridge_server.backends.mesh_filter.seamed_fit import fitted
 from bridge_server.backends.table import Availability
@@ -80,17 +80,19 @@ class QuadricFilter:
             return mesh
         source = tidied_surface(mesh)
         looks = None if paint is None else (paint_on(source, mesh, paint), paint.weight)
-        ridges = weights_by_ridges(source)
-        start = halfway(source, HALFWAY * triangle_count, PartialRun(run, 0.0, 0.15), weights=ridges, paint=looks)
+        dense = surface_of(source)
+        ridges = ridges_of(dense)
+        usual = ridge_weights(dense, ridges)
+        start = halfway(source, HALFWAY * triangle_count, PartialRun(run, 0.0, 0.15), weights=usual, paint=looks)
         part = PartialRun(run, 0.15, 0.2)
-        light = collapsed(source, triangle_count, part, weights=ridges, paint=looks, start=start)
+        light = collapsed(source, triangle_count, part, weights=usual, paint=looks, start=start)
         if triangle_count > MOST_FACES:
             return light.mesh()
-        samples = samples_of(source, light)
+        samples = samples_of(dense, ridges, len(light.faces))
         fit = begun(source, light, samples)
         if len(source.faces) > MOST_DENSE:
             return mesh_of(nearest(fit, light, PartialRun(run, 0.4, 1.0)), light)
-        weights = ridges * face_weights(source, light, fit)
+        weights = usual * face_weights(source, light, fit)
         part = PartialRun(run, 0.25, 0.4)
         other = collapsed(source, triangle_count, part, weights=weights, paint=looks, start=start)
         if (second := begun(source, other, samples)).score < fit.score:
@@ -99,7 +101,7 @@ class QuadricFilter:
         worst = nearest(fit, light, PartialRun(run, 0.4, 0.8))
         if triangle_count > MANY_LEFT * len(source.faces):
             part = PartialRun(run, 0.8, 0.9)
-            spared = collapsed(source, triangle_count, part, weights=ridges, paint=looks, sparing=True)
+            spared = collapsed(source, triangle_count, part, weights=usual, paint=looks, sparing=True)
             as_it_was = little_moved(begun(source, spared, samples), spared)
             near = as_it_was.farthest.max(initial=0.0) <= farthest and len(spared.faces) <= len(light.faces)
             if near and as_it_was.fit.turned < LESS_TURNED * worst.fit.turned:
@@ -115,11 +117,6 @@ class QuadricFilter:
     def fit(self, level: Mesh, original: Mesh, samples: FitSamples, run: Run) -> Float64[np.ndarray, "points 3"]:
         """See ``SeamedFilter``."""
         return fitted(level, original, samples, run)
-
-
-def weights_by_ridges(source: Mesh) -> Float64[np.ndarray, "faces"]:
-    """How much each face matters in all collapses."""
-    return ridge_weights(Walkable.of(unit_of(source).of(source.positions_m), np.array(source.faces)))
 
 
 def nearest(fit: Fit, light: Light, run: Run) -> Worst:

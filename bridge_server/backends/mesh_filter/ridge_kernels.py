@@ -4,6 +4,8 @@
 import numpy as np
 from numba import njit
 
+from bridge_server.backends.mesh_filter.walking_kernels import face_across
+
 LEAST_COSINE = -0.85
 """Faces that turn back on each other by more are a fold, and no ridge."""
 
@@ -15,13 +17,8 @@ def ridges_in_range(surface, normals, begin, end, result):
     for face in range(begin, end):
         for k in range(3):
             u, v = faces[face, k], faces[face, (k + 1) % 3]
-            beyond, shared = -1, 0
-            for at in range(surface.starts[u], surface.starts[u + 1]):
-                other = surface.around[at]
-                if other != face and (faces[other, 0] == v or faces[other, 1] == v or faces[other, 2] == v):
-                    beyond = other
-                    shared += 1
-            if shared != 1:
+            beyond = face_across(surface, face, k)
+            if beyond < 0:
                 continue
             apex = faces[beyond, 0] + faces[beyond, 1] + faces[beyond, 2] - u - v
             height, cosine, square = 0.0, 0.0, 0.0

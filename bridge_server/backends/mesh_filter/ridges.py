@@ -29,14 +29,13 @@ def ridges_of(surface: Walkable) -> Float64[np.ndarray, "faces 3"]:
     return result
 
 
-def ridge_weights(surface: Walkable) -> Float64[np.ndarray, "faces"]:
+def ridge_weights(surface: Walkable, ridges: Float64[np.ndarray, "faces 3"]) -> Float64[np.ndarray, "faces"]:
     """How much the faces matter in a collapse, places being shares of the diagonal: 1, and more at ridges."""
-    gained = REACH * ridges_of(surface).sum(axis=1) / 2.0 / np.maximum(surface.areas(), 1e-300)
+    gained = REACH * ridges.sum(axis=1) / 2.0 / np.maximum(surface.areas(), 1e-300)
     return np.asarray(1.0 + np.minimum(gained, MOST))
 
 
-def ridges_at_vertices(surface: Walkable) -> Float64[np.ndarray, "vertices"]:
+def ridges_at_vertices(surface: Walkable, ridges: Float64[np.ndarray, "faces 3"]) -> Float64[np.ndarray, "vertices"]:
     """Length times angle of the edges at each vertex."""
-    ridges, faces = ridges_of(surface).reshape(-1), surface.faces
-    ends = np.concatenate([faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)])
-    return np.bincount(ends, np.concatenate([ridges, ridges]), len(surface.places))
+    ends = np.concatenate([surface.faces.reshape(-1), np.roll(surface.faces, -1, axis=1).reshape(-1)])
+    return np.bincount(ends, np.tile(ridges.reshape(-1), 2), len(surface.places))

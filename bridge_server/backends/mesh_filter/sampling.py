@@ -153,12 +153,10 @@ class DenseSamples:
     """Share of the area, of vertices partly of the ridges; they sum to 1."""
 
 
-def dense_samples(
-    dense: Walkable, light_faces: int, ridges: Float64[np.ndarray, "vertices"] | None = None
-) -> DenseSamples:
+def dense_samples(dense: Walkable, light_faces: int, ridges: Float64[np.ndarray, "vertices"]) -> DenseSamples:
     """Vertices of the dense mesh, evenly picked, and random places on its faces.
 
-    Where ``ridges`` are given, ``RIDGE_SHARE`` of the weight of the vertices goes by them, and not by area.
+    ``RIDGE_SHARE`` of the weight of the vertices goes by the ridges there, and not by area.
     """
     random = np.random.default_rng(SEED)
     wanted = min(max(SAMPLES_PER_FACE * light_faces, len(dense.faces) // DENSE_PER_SAMPLE), MOST_SAMPLES)
@@ -171,7 +169,7 @@ def dense_samples(
     around = np.bincount(dense.faces.reshape(-1), np.repeat(areas, 3), len(dense.places))[vertices]
     part = len(vertices) / (len(vertices) + inside)
     around = around / max(around.sum(), 1e-300)
-    if ridges is not None and (whole := ridges[vertices].sum()) > 0.0:
+    if (whole := ridges[vertices].sum()) > 0.0:
         around = (1.0 - RIDGE_SHARE) * around + RIDGE_SHARE * ridges[vertices] / whole
     weights = np.concatenate([part * around, np.full(inside, (1.0 - part) / inside)])
     points = np.concatenate([dense.places[vertices], dense.at(face, shares)])

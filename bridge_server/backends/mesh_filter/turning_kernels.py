@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from bridge_server.backends.mesh_filter.walking_kernels import Found, face_normals, nearest_on_face
+from bridge_server.backends.mesh_filter.walking_kernels import Found, face_across, face_normals, nearest_on_face
 
 LEAST_COSINE = 0.35
 """How far the faces of a turned edge may face away from the mean of the faces before."""
@@ -33,21 +33,9 @@ class Wanted(NamedTuple):
 @njit(cache=True, nogil=True)
 def opposite_faces(surface, opposite):
     """Across each half-edge the other face; -1 at borders, and where three meet or two wind against each other."""
-    faces = surface.faces
-    for face in range(len(faces)):
+    for face in range(len(surface.faces)):
         for k in range(3):
-            u, v = faces[face, k], faces[face, (k + 1) % 3]
-            across, shared = -1, 0
-            for at in range(surface.starts[u], surface.starts[u + 1]):
-                other = surface.around[at]
-                if other == face:
-                    continue
-                for j in range(3):
-                    if faces[other, j] == v:
-                        shared += 1
-                        if faces[other, (j + 1) % 3] == u:
-                            across = other
-            opposite[face, k] = across if shared == 1 else -1
+            opposite[face, k] = face_across(surface, face, k)
 
 
 @njit(cache=True, nogil=True)

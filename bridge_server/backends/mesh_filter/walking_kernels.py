@@ -54,6 +54,24 @@ def list_around(faces, starts, around):
 
 
 @njit(cache=True, nogil=True)
+def face_across(surface, face, k):
+    """The face beyond the edge from corner k; -1 where there is none, there are more, or it winds the same way."""
+    faces = surface.faces
+    u, v = faces[face, k], faces[face, (k + 1) % 3]
+    across, shared = -1, 0
+    for at in range(surface.starts[u], surface.starts[u + 1]):
+        other = surface.around[at]
+        if other == face:
+            continue
+        for j in range(3):
+            if faces[other, j] == v:
+                shared += 1
+                if faces[other, (j + 1) % 3] == u:
+                    across = other
+    return across if shared == 1 else -1
+
+
+@njit(cache=True, nogil=True)
 def is_beyond(places, faces, face, x, y, z, least):
     """Whether the box of a face is as far as the root of ``least``: so is the face, at a fraction of the work.
 
