@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ def run_tests(context: typer.Context, *, as_json: options.AsJson = False) -> Non
     """Run the tests; every further argument goes to pytest. All of them share the cores; chosen files run in a row."""
     _refuse_without("tests")
     command = [sys.executable, "-m", "pytest", *side_by_side(context.args, os.cpu_count() or 1), *context.args]
-    code = _run(command, quiet=as_json)
+    code = _run(command, quiet=as_json, environment=with_bytecode(os.environ))
     if as_json:
         output.emit({"exit_code": code, "passed": code == 0})
     raise typer.Exit(code)
@@ -66,10 +67,20 @@ def side_by_side(arguments: list[str], cores: int) -> list[str]:
     return ["-n", str(workers), "--dist", "loadfile"]
 
 
-def _run(command: list[str], *, quiet: bool) -> int:
+def with_bytecode(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same without ``PYTHONDONTWRITEBYTECODE``, which container images like to set.
+
+    Tests start hundreds of processes. Under it each compiles every module anew, and pytest rewrites every assertion
+    in every worker at every run.
+    """
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def _run(command: list[str], *, quiet: bool, environment: dict[str, str] | None = None) -> int:
     """Run in the checkout; with ``quiet`` its output goes to standard error, so that standard output stays JSON."""
     try:
-        return subprocess.run(command, cwd=ROOT, stdout=sys.stderr if quiet else None, check=False).returncode
+        standard_output = sys.stderr if quiet else None
+        return subprocess.run(command, cwd=ROOT, env=environment, stdout=standard_output, check=False).returncode
     except KeyboardInterrupt:
         return 130
 

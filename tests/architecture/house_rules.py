@@ -204,7 +204,7 @@ def lengths(file: SourceFile) -> Iterator[str]:
     count = len(file.text.splitlines())
     if count > LONGEST_FILE:
         yield f"{file.path} has {count} lines, more than {LONGEST_FILE}. Split it by topic."
-    for node in ast.walk(file.tree):
+    for node in file.statements:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             size = (node.end_lineno or node.lineno) - node.lineno + 1
             if size > LONGEST_FUNCTION:

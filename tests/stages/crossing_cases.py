@@ -118,23 +118,26 @@ def striped(mesh, axis, around):
 
 
 def crossing_by_brute_force(mesh):
-    """Number of pairs where an edge of one face goes through the other, all pairs asked, by Cramer's rule.
+    """Number of pairs where an edge of one face goes through the other, by Cramer's rule.
 
-    Edges that end at a corner which both faces share are left out, and so are those that end where the other has one.
+    All pairs whose boxes touch are asked. Edges that end at a corner which both faces share are left out, and so are
+    those that end where the other has one.
     """
     mesh = welded(mesh)
     corners = mesh.positions_m.astype(np.float64)[mesh.faces]
+    low, high = corners.min(axis=1), corners.max(axis=1)
     found = set()
     for face, (a, b, c) in enumerate(corners):
-        own = np.isin(mesh.faces, mesh.faces[face])
+        others = np.flatnonzero(((low <= high[face]) & (high >= low[face])).all(axis=1))
+        own = np.isin(mesh.faces[others], mesh.faces[face])
         for corner in range(3):
             onward = (corner + 1) % 3
-            start, way = corners[:, corner], corners[:, onward] - corners[:, corner]
+            start, way = corners[others, corner], corners[others, onward] - corners[others, corner]
             normal = np.cross(b - a, c - a)
             with np.errstate(all="ignore"):
                 at = (a - start) @ normal / (way @ normal)
                 beside = np.cross(start - a, way)
                 u, v = (-beside @ (c - a)) / (way @ normal), (beside @ (b - a)) / (way @ normal)
                 hit = (at > 0) & (at < 1) & (u >= 0) & (v >= 0) & (u + v <= 1) & ~own[:, corner] & ~own[:, onward]
-            found |= {(min(face, other), max(face, other)) for other in np.flatnonzero(hit).tolist()}
+            found |= {(min(face, other), max(face, other)) for other in others[hit].tolist()}
     return len(found)
