@@ -133,12 +133,13 @@ def _enclosing_ball(points: np.ndarray) -> tuple[np.ndarray, float]:
     center = (points.min(axis=0) + points.max(axis=0)) / 2.0
     best, least = center, np.inf
     for step in range(1, BALL_STEPS):
-        away = np.linalg.norm(points - center, axis=1)
+        offset = points - center
+        away = np.einsum("pi,pi->p", offset, offset)
         far = int(np.argmax(away))
         if away[far] < least:
             best, least = center, float(away[far])
         center = center + (points[far] - center) / (step + 1)
-    return best, least
+    return best, float(np.sqrt(least))
 
 
 def even_directions(count: int) -> Float64[np.ndarray, "count 3"]:

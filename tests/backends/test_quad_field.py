@@ -114,11 +114,11 @@ def test_the_pairing_finds_the_quads_again():
     assert layout.angle_deviation_deg < 12.0
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1e3])
-def test_what_comes_out_does_not_depend_on_the_unit(scale):
-    torus = shapes.torus()
-    scaled = Mesh(positions_m=torus.positions_m * np.float32(scale), faces=torus.faces)
-    assert quads_of(remeshed(scaled, 1500))[0] > 0.9
+def test_what_comes_out_does_not_depend_on_the_unit():
+    torus = shapes.torus(rows=64, columns=32)
+    for scale in (1e-3, 1e3):
+        scaled = Mesh(positions_m=torus.positions_m * np.float32(scale), faces=torus.faces)
+        assert quads_of(remeshed(scaled, 1000))[0] > 0.9
 
 
 def test_two_pieces_stay_two_and_an_open_one_stays_open():

@@ -143,6 +143,7 @@ def normal_deviation_deg(dense, light):
     return np.average(np.degrees(np.arccos(np.clip(cosines, -1, 1))), weights=one.areas()[faces])
 
 
+@pytest.mark.slow
 def test_where_most_faces_can_stay_normals_do():
     """A rough mesh at 55 % of its faces, beside the plain way of collapse and fit."""
     dense = rough(4)

@@ -15,6 +15,8 @@ from tests.package.forged import forged_asset, forged_record
 from tests.unreal.workplace import CrateServer, PluginEditor
 
 VERSIONS = ("5.4", "5.5", "5.6")
+BETWEEN = "5.5"
+"""What it has and lacks, the oldest or the newest has or lacks too; so it is asked when all tests run."""
 UNREACHABLE = ("No matching distribution", "Could not find a version", "Could not install", "No module named pip")
 
 
@@ -24,7 +26,7 @@ def golden_package(tmp_path_factory) -> Path:
     return write_package(forged_asset(), forged_record(), tmp_path_factory.mktemp("package") / "my props ü").folder
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow if name == BETWEEN else ()) for name in VERSIONS])
 def version(request) -> str:
     """An engine version."""
     return str(request.param)

@@ -16,6 +16,7 @@ from unreal_scripts.remote_execution import (
     Endpoint,
     ExecMode,
     RemoteCommandFailed,
+    client,
     connect,
     find_editors,
 )
@@ -43,13 +44,19 @@ def endpoint() -> Endpoint:
 
 
 @pytest.fixture
-def editor(version, tmp_path, endpoint):
+def alone(monkeypatch):
+    """No other editor is there to wait for once one has answered."""
+    monkeypatch.setattr(client, "SETTLE_S", 0.2)
+
+
+@pytest.fixture
+def editor(version, tmp_path, endpoint, alone):
     with EditorProcess(version, tmp_path / "P", name="Alpha", remote_port=endpoint.port) as running:
         yield running
 
 
 @pytest.fixture
-def editor_56(tmp_path, endpoint):
+def editor_56(tmp_path, endpoint, alone):
     with EditorProcess("5.6", tmp_path / "P", name="Alpha", remote_port=endpoint.port) as running:
         yield running
 
