@@ -37,7 +37,7 @@ def test_decimation_meets_its_target_and_keeps_a_torus_closed(mesh_filter, targe
 
 @pytest.mark.parametrize("scale", [1e-3, 1e4])
 def test_decimation_does_not_depend_on_the_size_or_place(mesh_filter, scale):
-    torus = shapes.torus()
+    torus = shapes.torus(rows=64, columns=32)
     moved = Mesh(positions_m=((torus.positions_m + np.float32(3)) * scale).astype(np.float32), faces=torus.faces)
     found = mesh_filter.decimate(moved, 1000, SilentRun())
     assert abs(len(found.faces) - 1000) <= 10
@@ -78,7 +78,7 @@ def test_cleaning_resolves_non_manifold_places(mesh_filter):
 
 
 def test_results_repeat_to_the_byte(mesh_filter):
-    torus = shapes.torus()
+    torus = shapes.torus(rows=64, columns=32)
     first, second = (mesh_filter.decimate(torus, 700, SilentRun()) for _ in range(2))
     assert first.positions_m.tobytes() == second.positions_m.tobytes()
     assert first.faces.tobytes() == second.faces.tobytes()
