@@ -1,8 +1,8 @@
 """The own mesh filter: quadric edge collapse in compiled loops to the exact count, then a fit to the dense mesh.
 
 It collapses twice: places where the first result lies far away matter more in the second. Both go on from what they
-have in common, and in both ridges matter more than their area. The nearer one is fitted, and its farthest places are
-moved once more.
+have in common, and in both ridges matter more than their area. The nearer one is fitted, its farthest places are moved
+once more, and where it is rough all of it moves out a little, to where outlines run.
 Where most of the faces can stay, normals are lost by moving what need not move: a collapse in which turns of faces cost
 and vertices stay where they are stands beside it there, and is taken where its normals are nearer by much.
 """
@@ -26,6 +26,7 @@ from bridge_server.backends.mesh_filter.fitting import (
     surface_of,
     turn_edges,
 )
+from bridge_server.backends.mesh_filter.fitting_outline import move_out
 from bridge_server.backends.mesh_filter.fitting_worst import Worst, worst_first
 from bridge_server.backends.mesh_filter.paint import paint_on
 from bridge_server.backends.mesh_filter.ridges import ridge_weights, ridges_of
@@ -36,7 +37,7 @@ from bridge_server.run import PartialRun, Run
 from bridge_server.values.mesh import Mesh
 from bridge_server.values.mesh_split import tidied_surface
 
-VERSION = 6
+VERSION = 7
 MANY_LEFT = 0.4
 """Above this share of its faces a mesh is also collapsed so that as many as can stay as they were."""
 LESS_TURNED, FARTHER = 0.88, 1.5
@@ -120,8 +121,10 @@ class QuadricFilter:
 
 
 def nearest(fit: Fit, light: Light, run: Run) -> Worst:
-    """The best round, the places that lie farthest moved once more."""
-    return worst_first(fit, best_round(fit, run), light.owners)
+    """The best round, the places that lie farthest moved once more, and all of it moved out where it is rough."""
+    worst = worst_first(fit, best_round(fit, run), light.owners)
+    move_out(worst.fit)
+    return worst
 
 
 def little_moved(fit: Fit, light: Light) -> Worst:
