@@ -77,3 +77,9 @@ def test_what_moved_out_turned_no_face_over():
     before = fit.light.normals()
     move_out(fit)
     assert (np.einsum("fk,fk->f", fit.light.normals(), before) >= 0.5).all()
+
+
+def test_faces_that_no_sample_hit_are_no_reason_to_move():
+    fit = fit_of(rough_ball(0.02), 200)
+    fit.dense_normals[...] = 0.0
+    assert fit.turned == 0.0

@@ -101,8 +101,13 @@ class Fit:
 
     @property
     def turned(self) -> float:
-        """Mean chord between the normals of the dense samples and of the light faces they are nearest to."""
+        """Mean chord between the normals of the dense samples and of the light faces they are nearest to.
+
+        0 where no sample has a normal: faces so small beside what was left out that chance passed them by.
+        """
         told = np.any(self.dense_normals != 0.0, axis=1)
+        if not told.any():
+            return 0.0
         apart = self.dense_normals[told] - self.light.normals()[self.onto_light.found.faces[told]]
         return float(np.average(np.linalg.norm(apart, axis=1), weights=self.onto_light.weights[told]))
 
