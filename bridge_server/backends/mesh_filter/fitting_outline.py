@@ -1,8 +1,8 @@
 """Outlines of rough meshes: where faces are too large for the bumps, they are moved out toward where outlines run.
 
 The fit lays a surface in the middle of bumps that are finer than its triangles, and outlines run along their tips, so
-what is made of such bumps comes out too slim. In the middle the mean distance hardly changes with a small step, so a step
-outward costs little: of what the mesh lacks in reach it gets as much as lets the mean be.
+that what is made of such bumps comes out too slim. In the middle the mean distance hardly changes with a small step, so
+a step outward costs little: of what the mesh lacks in reach it gets as much as lets the mean be.
 """
 
 import numpy as np
