@@ -100,13 +100,16 @@ def collision_excess(collision: Collision | None, limit: float) -> Check:
         return skipped(rule, title, "no collision was made")
     if np.isnan(collision.excess_volume):
         return skipped(rule, title, "not measured")
+    remedy = "Raise collision.max_pieces, or lower collision.piece_cost and collision.simple_excess."
+    if collision.method in {CollisionShape.BOX, CollisionShape.SPHERE, CollisionShape.CAPSULE}:
+        remedy = f"Set collision.shape to convex: a single {collision.method} was asked for."
     return judged(
         rule,
         title,
         ok=collision.excess_volume <= limit,
         figure=f"{share(max(collision.excess_volume, 0.0))} of the asset's volume in excess",
         limit=f"at most {share(limit)}",
-        remedy="Raise collision.max_pieces, or lower collision.piece_cost and collision.simple_excess.",
+        remedy=remedy,
         otherwise=Verdict.WARN,
     )
 

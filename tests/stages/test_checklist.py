@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bridge_server.backends.decomposer.base import DECOMPOSERS
 from bridge_server.backends.raycaster.base import RAYCASTERS
 from bridge_server.pipeline.registry import REGISTRY
 from bridge_server.run import SilentRun
 from bridge_server.stages import checklist_uv
 from bridge_server.stages.checklist import MakeChecklist
 from bridge_server.stages.checklist_uv import rasterized
+from bridge_server.stages.collision import MakeCollision
 from bridge_server.stages.export_model import MaterialFiles, Model, render_mesh
 from bridge_server.stages.glb_writer import write_glb
 from bridge_server.values.checklist import Check, Verdict
@@ -500,6 +502,17 @@ def dented() -> Mesh:
 def test_collision(rule, verdict, collision):
     check = verdicts(collision=collision)[rule]
     assert check.verdict is verdict, check
+
+
+def test_a_single_shape_that_was_asked_for_is_the_thing_to_change():
+    far = dataclasses.replace(hulls(shapes.box()), excess_volume=2.0)
+    assert "collision.max_pieces" in verdicts(collision=far)["collision_excess"].remedy
+    ball = MakeCollision(shape=CollisionShape.SPHERE)(
+        SilentRun(), DECOMPOSERS.load("planes"), low_poly=low_of(unwrapped_box())
+    )
+    told = verdicts(collision=ball)["collision_excess"]
+    assert told.verdict is WARN
+    assert told.remedy == "Set collision.shape to convex: a single sphere was asked for."
 
 
 def test_pivot_and_height():

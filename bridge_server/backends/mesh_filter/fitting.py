@@ -260,12 +260,11 @@ def move_vertices(fit: Fit) -> None:
     before = fit.light.places.copy()
     fit.light.places[...] += damped_moves(surface, pulls, fit.held, SOLVER_ROUNDS)
     moving.undo_turns(surface, fit.opposite, np.arange(len(fit.light.faces)), before, normals, LEAST_COSINE, LEAST_FOLD)
-    follow(fit)
+    follow(fit, faces, shares)
 
 
-def follow(fit: Fit) -> None:
-    """Find the nearest places anew after vertices of the light mesh have moved."""
-    faces, shares, _ = back_places(fit.light)
+def follow(fit: Fit, faces: Int64[np.ndarray, "back"], shares: Float64[np.ndarray, "back 3"]) -> None:
+    """Find the nearest places anew after vertices have moved; by ``back_places``, which do not depend on where."""
     fit.onto_light.find(fit.light, LOST_LATER)
     fit.onto_dense.points[...] = fit.light.at(faces, shares)
     fit.onto_dense.find(fit.dense, LOST_BACK)

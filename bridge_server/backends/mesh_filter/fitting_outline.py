@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from bridge_server.backends.compiled import compiled_loops
 from bridge_server.backends.mesh_filter.fitting import LEAST_COSINE, LEAST_FOLD, Fit, follow
-from bridge_server.backends.mesh_filter.sampling import Walkable
+from bridge_server.backends.mesh_filter.sampling import Walkable, back_places
 
 ROUGH = 0.35
 """Mean chord between normals from which a mesh counts as rough; 20 degrees."""
@@ -31,7 +31,8 @@ def move_out(fit: Fit) -> None:
     fit.light.places[...] += by * vertex_normals(fit.light)
     rows = np.arange(len(fit.light.faces))
     compiled_loops("fitting").undo_turns(surface, fit.opposite, rows, before, normals, LEAST_COSINE, LEAST_FOLD)
-    follow(fit)
+    faces, shares, _ = back_places(fit.light)
+    follow(fit, faces, shares)
 
 
 def mean_reach(places: Float64[np.ndarray, "vertices 3"]) -> float:
