@@ -73,8 +73,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code and never raises for what a user can mend."""
     as_json = "--json" in arguments
     try:
-        code = app(args=list(arguments), prog_name="forge", standalone_mode=False)
-        return int(code or ExitCode.OK)
+        # Not by calling the app, which takes an interrupt for an exit without a word.
+        command = typer.main.get_command(app)
+        with command.make_context("forge", list(arguments)) as context:
+            return int(command.invoke(context) or ExitCode.OK)
+    except typer.Exit as leaving:
+        return leaving.exit_code
     except ForgeError as error:
         output.show_error(error, as_json=as_json)
         return code_of(error)
