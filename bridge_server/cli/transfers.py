@@ -112,8 +112,8 @@ def download_job(client: ForgeClient, job: str, out: Path, report: Report) -> tu
         raise NotFound("the job has no package.", subject=job, remedy="./forge watch shows how far it is.")
     waiting = out / f".download-{job_name(job).removeprefix('jobs/')}"
     try:
+        _refuse_full(out, sum(artifact.size_bytes for artifact in artifacts) - _held_bytes(waiting))
         waiting.mkdir(parents=True, exist_ok=True)
-        _refuse_full(waiting, sum(artifact.size_bytes for artifact in artifacts))
         for artifact in artifacts:
             _download(client, artifact, waiting / _safe(artifact.path), report)
         finished = sorted(entry for entry in waiting.iterdir() if not entry.name.startswith("."))
@@ -130,13 +130,17 @@ def refuse_unwritable(out: Path) -> None:
 
     Leaves nothing behind. Raises ``InputError``.
     """
-    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=_nearest(out)):
             pass
     except OSError as error:
         message = f"cannot be written: {error.strerror or error}."
         raise InputError(message, subject=str(out), remedy="Name a folder you can write to with --out.") from error
+
+
+def _nearest(out: Path) -> Path:
+    """The folder, or the one nearest above it that is there already."""
+    return next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
 
 
 def _belongs(path: str) -> bool:
@@ -156,13 +160,16 @@ def _safe(path: str) -> Path:
     return Path(*parts)
 
 
-def _refuse_full(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
+def _refuse_full(out: Path, needed: int) -> None:
+    free = shutil.disk_usage(_nearest(out)).free
     if free < needed:
         message = f"needs {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free."
-        raise DiskFull(
-            message, subject=str(folder.parent), remedy="Free some space, or name another folder with --out."
-        )
+        raise DiskFull(message, subject=str(out), remedy="Free some space, or name another folder with --out.")
+
+
+def _held_bytes(folder: Path) -> int:
+    """What an earlier, interrupted download has left there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _download(client: ForgeClient, artifact: transfers_pb2.Artifact, target: Path, report: Report) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ from bridge_server.cli.client import ForgeClient
 from bridge_server.cli.endpoint import Endpoint
 from bridge_server.cli.exit_codes import ExitCode
 from bridge_server.cli.main import run
-from bridge_server.errors import InputError
+from bridge_server.errors import DiskFull, InputError
 from bridge_server.package.check import check_package
 from bridge_server.values.checklist import Verdict
 from tests.end_to_end import input_files
@@ -55,6 +56,34 @@ def test_a_read_only_output_folder_is_told(workplace: Workplace, package: Packag
         transfers.download_job(workplace.client, package("stl").job.name, out, lambda *_: None)
     assert "cannot be written" in caught.value.message
     assert list(out.iterdir()) == []
+
+
+def test_a_package_that_does_not_fit_is_refused_before_anything_is_made(
+    workplace: Workplace, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, out = package("stl").job, tmp_path / "new" / "out"
+    monkeypatch.setattr(transfers.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(DiskFull, match="0 MB are free") as caught:
+        transfers.download_job(workplace.client, job.name, out, lambda *_: None)
+    assert caught.value.subject == str(out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_there_of_an_earlier_download_needs_no_room_again(
+    workplace: Workplace, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = package("stl").job
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transfers, "_put_in_place", stop)
+        with pytest.raises(KeyboardInterrupt):
+            transfers.download_job(workplace.client, job.name, tmp_path, lambda *_: None)
+    monkeypatch.setattr(transfers.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    placed = transfers.download_job(workplace.client, job.name, tmp_path, lambda *_: None)
+    assert sorted(tmp_path.iterdir()) == sorted(placed)
 
 
 @pytest.fixture(scope="module")
