@@ -20,6 +20,7 @@ def watch(store: JobStore, job_id: str, after: int, gone: threading.Event) -> It
     if not 0 <= after <= last:
         raise InputError(f"the job has events 1 to {last}.", subject=f"after_sequence {after}", reason="OUT_OF_RANGE")
     while not gone.is_set():
+        closing = store.closing  # asked first: what a stopping server stores last is stored before it says so
         events = store.events_after(job_id, after)
         for event in events:
             yield event
@@ -29,7 +30,7 @@ def watch(store: JobStore, job_id: str, after: int, gone: threading.Event) -> It
         job = store.get(job_id)
         if job.state.ended and job.last_sequence <= after:
             return
-        if store.closing:
+        if closing:
             remedy = f"Watch again from event {after} on when the server is back."
             raise ConnectionFailed("the server stops.", subject=f"jobs/{job_id}", remedy=remedy)
         store.wait_for_event(job_id, after, gone)

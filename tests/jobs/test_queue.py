@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge_server.errors import Cancelled, Conflict, DiskFull, NotFound, StoreError
+from bridge_server.errors import Cancelled, Conflict, ConnectionFailed, DiskFull, NotFound, StoreError
 from bridge_server.jobs.artifacts import JobFolders
 from bridge_server.jobs.database import Database
 from bridge_server.jobs.events import Happening, StageFinished, StageProgressed, StageStarted, StateChanged
@@ -142,6 +142,25 @@ def test_watching_ends_when_the_watcher_goes(store: JobStore) -> None:
     assert next(events).sequence == 1
     threading.Timer(0.1, lambda: (gone.set(), store.wake_watchers())).start()
     assert list(events) == []  # else it would wait for the next event for ever
+
+
+def test_what_a_stopping_server_stores_last_is_still_told(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = store.create(draft(), "payload")
+    events = watch(store, job.id, 0, threading.Event())
+    next(events)
+    get = store.get
+
+    def get_while_the_server_stops(job_id: str) -> Job:
+        """After the watcher has looked for events, and before it looks whether the server stops."""
+        monkeypatch.undo()
+        store.change(job_id, lambda _: (StageProgressed(stage="a", fraction=0.5),))
+        store.close_watches()
+        return get(job_id)
+
+    monkeypatch.setattr(store, "get", get_while_the_server_stops)
+    assert next(events).sequence == 2
+    with pytest.raises(ConnectionFailed):
+        next(events)
 
 
 def test_deleting_a_job_sends_its_watchers_away(store: JobStore) -> None:
