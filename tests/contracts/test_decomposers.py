@@ -132,6 +132,7 @@ def test_a_ring_is_cut_although_the_first_cut_saves_nothing():
     assert sum(volume_m3(piece) for piece in pieces.pieces) < 1.15 * ring_m3
 
 
+@pytest.mark.slow
 def test_a_further_piece_has_to_be_worth_its_price():
     planes = DECOMPOSERS.load("planes")
     ring = shapes.torus(rows=24, columns=8)

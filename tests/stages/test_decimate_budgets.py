@@ -19,7 +19,7 @@ def decimated(mesh, raycaster, **fields):
     return Decimate(**fields)(SilentRun(), MESH_FILTERS.load("quadric"), raycaster, high_poly=shapes.painted(mesh))
 
 
-@pytest.mark.parametrize("target", [100, 101, 2468, 3001])
+@pytest.mark.parametrize("target", [100, 101, pytest.param(2468, marks=pytest.mark.slow), 3001])
 @pytest.mark.parametrize("name", ["quadric", "simplification"])
 def test_the_count_is_met_to_one_collapse(raycaster, name, target):
     low = Decimate(triangle_count=target)(

@@ -214,7 +214,9 @@ def test_coffee_cup_on_its_busy_table() -> None:
 
 
 @needs_weights
-@pytest.mark.parametrize("color", [(250, 250, 250), (30, 90, 40), (128, 128, 128)])
+@pytest.mark.parametrize(
+    "color", [(250, 250, 250), (30, 90, 40), pytest.param((128, 128, 128), marks=pytest.mark.slow)]
+)
 def test_object_on_a_plain_background(color: tuple[int, int, int]) -> None:
     photo = np.asarray(Image.open(COFFEE).convert("RGB"))[:215, 165:415]
     y, x = np.mgrid[:215, :250]

@@ -101,9 +101,9 @@ def test_a_plane_becomes_its_grid_again():
         (lambda: shapes.sphere(0.5, 3), None, 30.0),
         (lambda: shapes.torus(rows=48, columns=24), None, 5.0),
         (lambda: sheet(20, 0.1), None, 12.0),
-        (shapes.torus, 1200, 35.0),
+        pytest.param(shapes.torus, 1200, 35.0, marks=pytest.mark.slow),
         (lambda: shapes.sphere(0.5, 4), 800, 35.0),
-        (lambda: sheet(40, 0.1), 600, 35.0),
+        pytest.param(lambda: sheet(40, 0.1), 600, 35.0, marks=pytest.mark.slow),
     ],
     ids=["sphere", "torus", "wave", "decimated torus", "decimated sphere", "decimated wave"],
 )

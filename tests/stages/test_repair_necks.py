@@ -43,7 +43,9 @@ def repaired_and_told(mesh):
 
 
 @pytest.mark.parametrize("wall_m", [0.004, 0.012])
-@pytest.mark.parametrize("neck_share", [0.01, 0.02, 0.03, 0.05])
+@pytest.mark.parametrize(
+    "neck_share", [0.01, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.02, 0.03)), 0.05]
+)
 def test_a_bottle_keeps_its_inside_however_narrow_its_neck(neck_share, wall_m):
     assert keeps_its_inside(bottle(neck_share, wall_m))
 
@@ -80,7 +82,9 @@ def test_so_does_a_float_with_a_neck_at_either_end():
     assert keeps_its_inside(revolved([*half, *other[1:-1], half[0]]))
 
 
-@pytest.mark.parametrize(("hole_m", "wall_m"), [(0.05, 0.03), (0.03, 0.03), (0.02, 0.06)])
+@pytest.mark.parametrize(
+    ("hole_m", "wall_m"), [(0.05, 0.03), pytest.param(0.03, 0.03, marks=pytest.mark.slow), (0.02, 0.06)]
+)
 def test_a_hull_that_hangs_on_a_round_hole_or_a_long_tunnel_goes(hole_m, wall_m):
     mesh = holed_ball(hole_m, wall_m)
     found = repaired_and_told(mesh)

@@ -22,6 +22,7 @@ from vendor.trellis2.residence import (
 )
 
 CPU = torch.device("cpu")
+BETWEEN = (Road.AT_1024, Road.CASCADE_1024)
 QUICK = Wish(road=Road.AT_512, structure_steps=2, shape_steps=2, texture_steps=2, seed=3)
 Load = Callable[[str], torch.nn.Module]
 
@@ -76,7 +77,10 @@ def same(one: DecodedAsset, other: DecodedAsset) -> bool:
     return all(np.array_equal(left, right) for left, right in pairs)
 
 
-@pytest.mark.parametrize("road", Road)
+@pytest.mark.parametrize(
+    "road",
+    [Road.AT_512, *(pytest.param(road, marks=pytest.mark.slow) for road in BETWEEN), Road.CASCADE_1536],
+)
 def test_every_road_ends_at_a_surface(networks: Residence, road: Road) -> None:
     told: list[tuple[float, str]] = []
     made = generate(networks, [picture()], dataclasses.replace(QUICK, road=road), lambda *each: told.append(each))
