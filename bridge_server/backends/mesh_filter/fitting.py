@@ -257,16 +257,25 @@ def move_vertices(fit: Fit) -> None:
     if fit.borders is not None:
         added = border_pulls(fit.borders, fit.light, fit.opposite)
         pulls = moving.Pulls(*(np.concatenate(pair) for pair in zip(pulls, added, strict=True)))
-    before = fit.light.places.copy()
-    fit.light.places[...] += damped_moves(surface, pulls, fit.held, SOLVER_ROUNDS)
-    moving.undo_turns(surface, fit.opposite, np.arange(len(fit.light.faces)), before, normals, LEAST_COSINE, LEAST_FOLD)
-    follow(fit, faces, shares)
+    move_by(fit, damped_moves(surface, pulls, fit.held, SOLVER_ROUNDS), normals, (faces, shares))
 
 
-def follow(fit: Fit, faces: Int64[np.ndarray, "back"], shares: Float64[np.ndarray, "back 3"]) -> None:
-    """Find the nearest places anew after vertices have moved; by ``back_places``, which do not depend on where."""
+def move_by(
+    fit: Fit,
+    moves: Float64[np.ndarray, "vertices 3"],
+    normals: Float64[np.ndarray, "faces 3"],
+    back: tuple[Int64[np.ndarray, "back"], Float64[np.ndarray, "back 3"]],
+) -> None:
+    """Move the vertices, back where that turns or folds a face, and find the nearest places anew.
+
+    ``normals`` are those before; ``back`` are faces and barycentric weights by ``back_places``.
+    """
+    surface, rows, before = fit.light.surface, np.arange(len(fit.light.faces)), fit.light.places.copy()
+    fit.light.places[...] += moves
+    loops = compiled_loops("fitting")
+    loops.undo_turns(surface, fit.opposite, rows, before, normals, LEAST_COSINE, LEAST_FOLD)
     fit.onto_light.find(fit.light, LOST_LATER)
-    fit.onto_dense.points[...] = fit.light.at(faces, shares)
+    fit.onto_dense.points[...] = fit.light.at(*back)
     fit.onto_dense.find(fit.dense, LOST_BACK)
 
 

@@ -8,9 +8,9 @@ a step outward costs little: of what the mesh lacks in reach it gets as much as 
 import numpy as np
 from jaxtyping import Float64
 
-from bridge_server.backends.compiled import compiled_loops
-from bridge_server.backends.mesh_filter.fitting import LEAST_COSINE, LEAST_FOLD, Fit, follow
-from bridge_server.backends.mesh_filter.sampling import Walkable, back_places
+from bridge_server.backends.mesh_filter.fitting import Fit, move_by
+from bridge_server.backends.mesh_filter.sampling import back_places
+from bridge_server.values.mesh import Mesh, vertex_normals
 
 ROUGH = 0.35
 """Mean chord between normals from which a mesh counts as rough; 20 degrees."""
@@ -27,12 +27,9 @@ def move_out(fit: Fit) -> None:
     by = min(lacking, STEP * fit.mean_of(fit.distances))
     if by <= 0.0:
         return
-    surface, normals, before = fit.light.surface, fit.light.normals(), fit.light.places.copy()
-    fit.light.places[...] += by * vertex_normals(fit.light)
-    rows = np.arange(len(fit.light.faces))
-    compiled_loops("fitting").undo_turns(surface, fit.opposite, rows, before, normals, LEAST_COSINE, LEAST_FOLD)
+    surface = Mesh(positions_m=fit.light.places.astype(np.float32), faces=fit.light.faces)
     faces, shares, _ = back_places(fit.light)
-    follow(fit, faces, shares)
+    move_by(fit, by * vertex_normals(surface).astype(np.float64), fit.light.normals(), (faces, shares))
 
 
 def mean_reach(places: Float64[np.ndarray, "vertices 3"]) -> float:
@@ -40,11 +37,3 @@ def mean_reach(places: Float64[np.ndarray, "vertices 3"]) -> float:
     directions = np.random.default_rng(0).standard_normal((DIRECTIONS, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return float(np.mean([np.ptp(places @ direction) for direction in directions])) / 2.0
-
-
-def vertex_normals(surface: Walkable) -> Float64[np.ndarray, "vertices 3"]:
-    """Unit normals by the area of the faces around; zeros where these cancel out."""
-    weighted = np.repeat(surface.normals() * surface.areas()[:, None], 3, axis=0)
-    corners = surface.faces.reshape(-1)
-    summed = np.stack([np.bincount(corners, weighted[:, axis], len(surface.places)) for axis in range(3)], axis=1)
-    return summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-300)

@@ -78,8 +78,7 @@ def same(one: DecodedAsset, other: DecodedAsset) -> bool:
 
 
 @pytest.mark.parametrize(
-    "road",
-    [Road.AT_512, *(pytest.param(road, marks=pytest.mark.slow) for road in BETWEEN), Road.CASCADE_1536],
+    "road", [pytest.param(road, marks=pytest.mark.slow if road in BETWEEN else ()) for road in Road]
 )
 def test_every_road_ends_at_a_surface(networks: Residence, road: Road) -> None:
     told: list[tuple[float, str]] = []
